@@ -1,0 +1,174 @@
+"""The decision: what a known token is told when it asks, a pure fold over named checks in a fixed order.
+
+Finding the record, proving the secret, and every effect of an answer belong to verification.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from config.edge.access import Rights
+
+
+class Status(StrEnum):
+    """What is stored. An expiry is a fact in time, so it is derived, never stored."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    REJECTED = "rejected"
+    REVOKED = "revoked"
+
+
+class DerivedStatus(StrEnum):
+    """What is true now, highest precedence first."""
+
+    REVOKED = "revoked"
+    REJECTED = "rejected"
+    PENDING = "pending"
+    EXPIRED = "expired"
+    DISABLED = "disabled"
+    ACTIVE = "active"
+
+
+class Denial(StrEnum):
+    """Why a call is refused, in the order of the decision; the first that applies is the answer."""
+
+    CREDENTIAL_MISSING = "credential_missing"
+    MULTIPLE_CREDENTIALS = "multiple_credentials"
+    TOKEN_INVALID = "token_invalid"
+    TOKEN_REVOKED = "token_revoked"
+    TOKEN_REJECTED = "token_rejected"
+    TOKEN_PENDING = "token_pending"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_DISABLED = "token_disabled"
+    OWNER_INACTIVE = "owner_inactive"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+
+
+STATUS_OF_DENIAL: dict[Denial, int] = {
+    Denial.CREDENTIAL_MISSING: HTTPStatus.UNAUTHORIZED,
+    Denial.MULTIPLE_CREDENTIALS: HTTPStatus.BAD_REQUEST,
+    Denial.TOKEN_INVALID: HTTPStatus.UNAUTHORIZED,
+    Denial.TOKEN_REVOKED: HTTPStatus.UNAUTHORIZED,
+    Denial.TOKEN_REJECTED: HTTPStatus.UNAUTHORIZED,
+    Denial.TOKEN_PENDING: HTTPStatus.UNAUTHORIZED,
+    Denial.TOKEN_EXPIRED: HTTPStatus.UNAUTHORIZED,
+    Denial.TOKEN_DISABLED: HTTPStatus.UNAUTHORIZED,
+    Denial.OWNER_INACTIVE: HTTPStatus.UNAUTHORIZED,
+    Denial.INSUFFICIENT_SCOPE: HTTPStatus.FORBIDDEN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One secret of a token; `valid_until` None is the newest, an instant ends an overlap."""
+
+    number: int
+    digest: bytes = field(repr=False)
+    pepper_id: int
+    valid_until: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        return self.valid_until is None or now < self.valid_until
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A token compiled for deciding: immutable, and all that a decision or a secret's proof reads."""
+
+    token_id: str
+    organization_id: UUID
+    kind: str
+    status: Status
+    expires_at: datetime | None
+    owner_active: bool
+    rights: "Rights"
+    generations: tuple[Generation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call's question. The path is canonical; no path asks for the scope anywhere; no scope asks
+    only who calls. The organization is the one that the door serves, None where it serves them all."""
+
+    scope: str | None
+    path: str | None
+    now: datetime
+    address: str | None = None
+    organization_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer: no denial is a yes; else the denial and the name of the check that gave it."""
+
+    denial: Denial | None = None
+    check: str | None = None
+
+    @property
+    def is_allowed(self) -> bool:
+        return self.denial is None
+
+
+Check = Callable[[Record, Ask], Denial | None]
+
+
+def decide(record: Record, ask: Ask) -> Verdict:
+    """The first denial in the order of CHECKS, else yes."""
+    for check in CHECKS:
+        denial = check(record, ask)
+        if denial is not None:
+            return Verdict(denial, check.__name__)
+    return ALLOWED
+
+
+def derive_status(stored: Status, expires_at: datetime | None, now: datetime) -> DerivedStatus:
+    """The status that is true now; valid while now < expires_at."""
+    derived = _DERIVED[stored]
+    if derived in _EXPIRING and expires_at is not None and now >= expires_at:
+        return DerivedStatus.EXPIRED
+    return derived
+
+
+def organization(record: Record, ask: Ask) -> Denial | None:
+    """At a door that serves another organization, the token is unknown."""
+    if ask.organization_id is None or ask.organization_id == record.organization_id:
+        return None
+    return Denial.TOKEN_INVALID
+
+
+def status(record: Record, ask: Ask) -> Denial | None:
+    return _DENIAL_OF_STATUS[derive_status(record.status, record.expires_at, ask.now)]
+
+
+def owner(record: Record, ask: Ask) -> Denial | None:
+    return None if record.owner_active else Denial.OWNER_INACTIVE
+
+
+def scope_and_path(record: Record, ask: Ask) -> Denial | None:
+    """The scope must be effective at exactly the asked path, or on some path where none is asked."""
+    if ask.scope is None:
+        return None
+    held = record.rights.anywhere if ask.path is None else record.rights.at(ask.path)
+    return None if ask.scope in held else Denial.INSUFFICIENT_SCOPE
+
+
+CHECKS: tuple[Check, ...] = (organization, status, owner, scope_and_path)
+ALLOWED = Verdict()
+
+_DERIVED = {stored: DerivedStatus(stored) for stored in Status}
+_EXPIRING = frozenset({DerivedStatus.DISABLED, DerivedStatus.ACTIVE})
+_DENIAL_OF_STATUS: dict[DerivedStatus, Denial | None] = {
+    DerivedStatus.REVOKED: Denial.TOKEN_REVOKED,
+    DerivedStatus.REJECTED: Denial.TOKEN_REJECTED,
+    DerivedStatus.PENDING: Denial.TOKEN_PENDING,
+    DerivedStatus.EXPIRED: Denial.TOKEN_EXPIRED,
+    DerivedStatus.DISABLED: Denial.TOKEN_DISABLED,
+    DerivedStatus.ACTIVE: None,
+}
