@@ -1,6 +1,6 @@
 """Who may do what where, over plain values: roles, implicit holdings, the walk, the intersection.
 
-The walk is Proxmox VE's. Paths are taken as normalised (paths.normalise). Rows are loaded elsewhere (holdings).
+The walk is Proxmox VE's. Paths are taken as normalised (paths.normalise). Loading rows is for holdings.
 """
 
 from __future__ import annotations

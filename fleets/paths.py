@@ -65,7 +65,8 @@ def is_under(path: str, above: str) -> bool:
 def unnamed_child(path: str) -> str | None:
     """A stand-in for every path below this one that nobody names; None where nothing can be below.
 
-    It ends in `*`, which no real path contains, so that it never meets a named one.
+    It ends in `*`, which no real path contains, so that it never meets a named one. Only a fleet has a single
+    child, which is its own stand-in.
     """
     if path == ROOT:
         return "/*"
@@ -73,7 +74,7 @@ def unnamed_child(path: str) -> str | None:
         return None
     if is_vms(path) or machine_id_of(path) is not None:
         return None
-    return path + "/*"
+    return f"{path}/machines" if _is_fleet(path) else f"{path}/*"
 
 
 def closure(paths: Iterable[str]) -> frozenset[str]:
@@ -120,6 +121,10 @@ def vms_path(vmid: int) -> str:
 def vmid_of(path: str) -> int | None:
     """The vmid that this normalised path names."""
     return int(path.removeprefix("/vms/")) if is_vms(path) else None
+
+
+def _is_fleet(path: str) -> bool:
+    return path.startswith("/fleets/") and path.count("/") == 2
 
 
 def _check_segment(segment: str) -> None:
