@@ -79,9 +79,9 @@ def _python(name: str, module: tuple[str, ...], environment: Mapping[str, str]) 
     return Program(name, (sys.executable, "-m", *module), environment | {"PYTHONUNBUFFERED": "1"})
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask Linux for SIGTERM when the parent process dies, however it dies. Elsewhere nothing happens."""
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask Linux for a signal when the parent process dies, however it dies. Elsewhere nothing happens."""
     if _libc:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.getppid() != parent:  # it died before we asked
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)

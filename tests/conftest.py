@@ -1,0 +1,111 @@
+"""Fixtures that every test may use: databases, Valkey, the product as a running process, a browser."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+from redis import Redis
+
+from audit import triggers
+from tests import plugin
+from tests.servers.browser import find_chromium
+from tests.servers.house import House
+from tests.servers.postgres import Postgres
+from tests.servers.valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """The test database is the one the environment names: processes that a test starts then use the same."""
+    database = connections["default"].settings_dict
+    database["TEST"]["NAME"] = database["NAME"]
+
+
+@pytest.fixture(autouse=True)
+def _emptied_despite_triggers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """SQLite empties tables by DELETE, which the append-only triggers refuse: drop them just before.
+
+    Emptying sends post_migrate, which installs them again.
+    """
+    marker = request.node.get_closest_marker("django_db")
+    is_transactional = {"transactional_db", "live_server"} & set(request.fixturenames) or (
+        marker is not None and marker.kwargs.get("transaction")
+    )
+    if is_transactional:
+        request.getfixturevalue("transactional_db")  # torn down after this fixture
+    yield
+    if is_transactional and connection.vendor == "sqlite":
+        triggers.remove()
+
+
+@pytest.fixture(autouse=True)
+def _empty_valkey(request: pytest.FixtureRequest) -> None:
+    """Counters, versions and cached records of the test before are gone. Pure tests do not ask for it."""
+    if {"db", "transactional_db", "live_server"} & set(
+        request.fixturenames
+    ) or request.node.get_closest_marker("django_db"):
+        for url in (settings.REDIS.cache, settings.REDIS.state, settings.REDIS.broker):
+            client: Any = Redis.from_url(url)
+            client.flushdb()
+            client.close()
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """The server behind REDIS_URL, for tests that stop or pause it. It runs again afterwards."""
+    server = plugin.owned_valkey
+    if server is None:
+        pytest.fail("a test that stops Valkey needs its own: run it without -n and without TEST_REDIS_URL")
+    yield server
+    server.stop()
+    server.start()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """The server behind DATABASE_URL, for tests that stop it. It runs again afterwards."""
+    server = plugin.owned_postgres
+    if server is None:
+        pytest.skip("needs a PostgreSQL of its own: TOKENHOUSE_TEST_DB=postgres without TEST_DATABASE_URL")
+    yield server
+    server.stop()
+    server.start()
+
+
+@pytest.fixture(scope="session")
+def rounds() -> int:
+    """How often a race is run: a few times in `make test`, many in `make soak`."""
+    return int(os.environ.get("SOAK_ROUNDS", "3"))
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Randomness that SOAK_SEED repeats, different in each test."""
+    return random.Random(f"{os.environ.get('SOAK_SEED', '0')} {request.node.nodeid}")
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The whole product, as `make run` starts it, with the demo organization. Shared: a test leaves it usable."""
+    with House(tmp_path_factory.mktemp("house")) as running:
+        running.wait_until_ready()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """pytest-playwright drives the system's Chromium, which asks nobody outside this machine for anything."""
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    quiet += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return browser_type_launch_args | {"executable_path": find_chromium(), "args": quiet + as_root}
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).resolve().parent.parent
