@@ -1,0 +1,93 @@
+"""`make test` and `make soak`: which tests run against which database, in which order.
+
+Unit and API tests, races included, run on both databases, two workers each, over one PostgreSQL and one Valkey. What
+breaks servers or starts whole products runs alone afterwards. The exit status is 0 only when every part passed.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from tests import environment
+from tests.servers.browser import find_chromium
+from tests.servers.postgres import Postgres
+from tests.servers.valkey import Valkey
+
+NO_TESTS = 5  # pytest's exit status when nothing was selected
+ALONE = "browser or acceptance or fault"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of pytest."""
+
+    title: str
+    database: str
+    selection: str
+    workers: int = 2
+    may_be_empty: bool = False
+
+
+TEST = (
+    Part("unit, API and races on SQLite", "sqlite", f"not soak and not ({ALONE})"),
+    Part("unit, API and races on PostgreSQL", "postgres", f"not soak and not ({ALONE})"),
+    Part("browser, acceptance and faults on SQLite", "sqlite", f"not soak and ({ALONE})", workers=0),
+    Part("faults on PostgreSQL", "postgres", "fault and not soak", workers=0, may_be_empty=True),
+)
+SOAK = (
+    Part("races and soak on SQLite", "sqlite", f"(soak or race) and not ({ALONE})"),
+    Part("races and soak on PostgreSQL", "postgres", f"(soak or race) and not ({ALONE})"),
+    Part("soak that breaks servers", "sqlite", f"soak and ({ALONE})", workers=0, may_be_empty=True),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--soak", action="store_true")
+    arguments, for_pytest = parser.parse_known_args()
+    parts = SOAK if arguments.soak else TEST
+    if arguments.soak:
+        os.environ.setdefault("SOAK_ROUNDS", "50")
+        os.environ.setdefault("SOAK_SEED", str(int(time.time())))
+        print(f"SOAK_ROUNDS={os.environ['SOAK_ROUNDS']} SOAK_SEED={os.environ['SOAK_SEED']}", flush=True)
+        seed = zlib.crc32(os.environ["SOAK_SEED"].encode())
+        for_pytest += [f"--hypothesis-seed={seed}", "--timeout=1200"]
+    else:
+        os.environ["CHROMIUM"] = find_chromium()  # now, rather than after the long parts
+    with ExitStack() as servers:
+        shared = _start_shared(servers)
+        outcomes = [(part, *_run(part, shared, for_pytest)) for part in parts]
+    for part, status, seconds in outcomes:
+        print(f"{'passed' if status == 0 else 'FAILED':7} {seconds:5.0f} s  {part.title}", flush=True)
+    return 1 if any(status for _, status, _ in outcomes) else 0
+
+
+def _start_shared(servers: ExitStack) -> dict[str, str]:
+    """One server of each kind for all parts with workers; a server that the environment names is used as it is."""
+    named = {name: os.environ[name] for name in (environment.POSTGRES_URL,) if name in os.environ}
+    if environment.POSTGRES_URL not in named:
+        named[environment.POSTGRES_URL] = servers.enter_context(Postgres()).url()
+    return named | {environment.VALKEY_URL: servers.enter_context(Valkey()).url()}
+
+
+def _run(part: Part, shared: dict[str, str], for_pytest: list[str]) -> tuple[int, float]:
+    """Run pytest; without workers it starts servers of its own, which its tests may stop."""
+    print(f"\n=== {part.title}", flush=True)
+    variables = {name: value for name, value in os.environ.items() if name != environment.POSTGRES_URL}
+    variables |= {environment.DATABASE: part.database} | (shared if part.workers else {})
+    command = [sys.executable, "-m", "pytest", "-q", "-m", part.selection, *for_pytest]
+    command += ["-n", str(part.workers)] if part.workers else []
+    started = time.monotonic()
+    status = subprocess.run(command, env=variables, check=False).returncode
+    if status == NO_TESTS and part.may_be_empty:
+        status = 0
+    return status, time.monotonic() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main())
