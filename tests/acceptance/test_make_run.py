@@ -89,13 +89,14 @@ def test_management_commands_work_beside_it_with_the_data_folder_alone(
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_killed_child_comes_back(running: House, role: str) -> None:
-    before = _processes(running, role)
+    before = set(_processes(running, role))
     assert before
 
     for pid in before:
         os.kill(pid, signal.SIGKILL)
 
-    _eventually(lambda: bool(_processes(running, role)) and not set(_processes(running, role)) & set(before))
+    _eventually(lambda: not before & set(_processes(running, role)))
+    _eventually(lambda: bool(_processes(running, role)))
     _eventually(lambda: running.status_of("/readyz") == 200)
     assert f"{role} died" in running.output
 
@@ -179,7 +180,7 @@ def test_a_signal_during_the_first_start_stops_it_and_the_next_start_begins_agai
 def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     with House(tmp_path / "data", DEMO="0") as first:
         children = first.wait_until_ready().children()
-        first.signal(signal.SIGKILL)
+        first.send(signal.SIGKILL)
         first.wait()
     with House(tmp_path / "data", DEMO="0") as second:  # waits for them rather than opening the same files
         second.wait_until_ready()

@@ -106,7 +106,7 @@ class House:
         """{process id: command line} of everything that the supervisor started, however deep."""
         return descendants(self._process.pid)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
