@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection, connections
@@ -17,6 +18,11 @@ from tests.servers.browser import find_chromium
 from tests.servers.house import House
 from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
+
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no failure
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile("soak" if "SOAK_ROUNDS" in os.environ else "suite")
 
 
 @pytest.fixture(scope="session")

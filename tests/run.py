@@ -58,13 +58,21 @@ def main() -> int:
         seed = zlib.crc32(os.environ["SOAK_SEED"].encode())
         for_pytest += [f"--hypothesis-seed={seed}", "--timeout=1200"]
     else:
-        os.environ["CHROMIUM"] = find_chromium()  # now, rather than after the long parts
+        _announce_browser()
     with ExitStack() as servers:
         shared = _start_shared(servers)
         outcomes = [(part, *_run(part, shared, for_pytest)) for part in parts]
     for part, status, seconds in outcomes:
         print(f"{'passed' if status == 0 else 'FAILED':7} {seconds:5.0f} s  {part.title}", flush=True)
     return 1 if any(status for _, status, _ in outcomes) else 0
+
+
+def _announce_browser() -> None:
+    """Find or install it before the long parts; without one, browser tests fail and the others still run."""
+    try:
+        os.environ["CHROMIUM"] = find_chromium()
+    except (RuntimeError, subprocess.CalledProcessError) as problem:
+        print(problem, file=sys.stderr, flush=True)
 
 
 def _start_shared(servers: ExitStack) -> dict[str, str]:

@@ -12,7 +12,7 @@ JUNK_DRAWERS = {"utils", "util", "helpers", "common", "services", "selectors", "
 
 
 def test_migrations_depend_the_same_way_as_imports() -> None:
-    loader = MigrationLoader(None, ignore_no_initial=True)
+    loader = MigrationLoader(None)
     upwards = [
         f"{app}.{name} depends on {other}"
         for (app, name), migration in loader.disk_migrations.items()
@@ -23,7 +23,7 @@ def test_migrations_depend_the_same_way_as_imports() -> None:
 
 
 def test_migrations_have_names_that_say_what_they_do() -> None:
-    loader = MigrationLoader(None, ignore_no_initial=True)
+    loader = MigrationLoader(None)
     unnamed = [f"{app}.{name}" for app, name in loader.disk_migrations if app in LAYERS and "_auto_" in name]
     assert unnamed == []
 

@@ -28,7 +28,7 @@ class Prepared:
 def prepare(household: Household, environment: Mapping[str, str], password: str) -> Prepared:
     """Migrate, and fill an empty database. A filling that was interrupted is begun again from nothing."""
     folder = household.folder
-    is_embedded = not (folder.settings() | environment).get("DATABASE_URL")
+    is_embedded = not {**folder.settings(), **environment}.get("DATABASE_URL")
     marker = folder.path / "first-start-unfinished"
     if is_embedded and marker.exists():
         say("The first start was interrupted; beginning again with an empty database.")
@@ -39,7 +39,7 @@ def prepare(household: Household, environment: Mapping[str, str], password: str)
     say("Preparing the database.")
     options = ("--empty",) if environment.get("DEMO") == "0" else ()
     program = programs.prepare_database(
-        ("--username", USERNAME, *options), environment | {"ADMIN_PASSWORD": password}
+        ("--username", USERNAME, *options), {**environment, "ADMIN_PASSWORD": password}
     )
     status, output = household.run(program)
     if status:

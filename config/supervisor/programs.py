@@ -76,7 +76,7 @@ def prepare_database(arguments: tuple[str, ...], environment: Mapping[str, str])
 
 
 def _python(name: str, module: tuple[str, ...], environment: Mapping[str, str]) -> Program:
-    return Program(name, (sys.executable, "-m", *module), environment | {"PYTHONUNBUFFERED": "1"})
+    return Program(name, (sys.executable, "-m", *module), {**environment, "PYTHONUNBUFFERED": "1"})
 
 
 def die_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:

@@ -117,7 +117,7 @@ class Postgres:
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_DEADLINE
-        question = [self.binaries / "pg_isready", "-q", "-h", self.folder]
+        question: list[str | Path] = [self.binaries / "pg_isready", "-q", "-h", self.folder]
         while subprocess.run(question, env=self._environment, check=False).returncode:
             if time.monotonic() > deadline or (self._process and self._process.poll() is not None):
                 log = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
