@@ -1,0 +1,41 @@
+"""`audit/events/`: what happened in an organization, newest first."""
+
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audit import organizations
+from audit.api.filters import EventFilters
+from audit.api.serializers import EventSerializer
+from audit.models import Event
+from config.edge.access import authorize
+from config.edge.refusals import Missing
+from config.edge.views import ApiViewSet
+
+READ, EVERYWHERE = "audit:read", "/"
+
+
+@extend_schema_view(
+    list=extend_schema(responses=EventSerializer(many=True)),
+    retrieve=extend_schema(responses=EventSerializer),
+)
+class Events(ApiViewSet):
+    """Needs audit:read at the root of the organization."""
+
+    queryset = Event.objects.none()
+    filterset_class = EventFilters
+
+    def list(self, request: Request) -> Response:
+        meant = organizations.registered().meant(self.access, request.query_params.get("organization"))
+        authorize(self.access, READ, EVERYWHERE, meant.id)
+        page = self.paginate_queryset(self.filter_queryset(Event.objects.filter(organization_id=meant.id)))
+        return self.get_paginated_response(self._presented(page or [], meant.slug, many=True))
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        event = Event.objects.filter(pk=_id(pk), organization_id__in=self.access.organization_ids()).first()
+        if event is None or event.organization_id is None:
+            raise Missing("There is no such event.")
+        authorize(self.access, READ, EVERYWHERE, event.organization_id)
+        return Response(self._presented(event, organizations.registered().of_id(event.organization_id).slug))

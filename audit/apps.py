@@ -1,0 +1,22 @@
+"""Registers the append-only triggers and what readiness asks of the database."""
+
+from django.apps import AppConfig
+from django.core.checks import Tags
+from django.core.checks import register as register_check
+from django.db.models.signals import post_migrate
+
+
+class AuditConfig(AppConfig):
+    name = "audit"
+
+    def ready(self) -> None:
+        from audit import readiness, triggers
+
+        message = "audit events are append-only"
+        triggers.register(
+            triggers.Trigger("audit_event_keeps", "audit_event", "UPDATE", message),
+            triggers.Trigger("audit_event_stays", "audit_event", "DELETE", message),
+        )
+        post_migrate.connect(triggers.install, sender=self, dispatch_uid="audit.triggers")
+        register_check(readiness.check_triggers, Tags.database)
+        readiness.register()

@@ -1,0 +1,38 @@
+"""What the verb that is running has gathered so far: the effects it owes, and the id of what it is about."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from audit.models import OutboxRow
+
+
+@dataclass
+class Frame:
+    """One running outermost verb."""
+
+    owed: list[OutboxRow] = field(default_factory=list)
+    target_id: str = ""
+
+
+_running: ContextVar[Frame | None] = ContextVar("verb", default=None)
+
+
+def running() -> Frame | None:
+    return _running.get()
+
+
+@contextmanager
+def opened() -> Iterator[Frame]:
+    frame = Frame()
+    token = _running.set(frame)
+    try:
+        yield frame
+    finally:
+        _running.reset(token)
+
+
+def note_target(target_id: str) -> None:
+    if frame := _running.get():
+        frame.target_id = target_id

@@ -1,0 +1,43 @@
+"""Which organization a reader of the trail means. The trail keeps ids only: who keeps the organizations says it here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.core.checks import CheckMessage, Error
+
+from config.edge.access import Access
+
+
+@dataclass(frozen=True)
+class Named:
+    """An organization as an event's representation names it."""
+
+    id: UUID
+    slug: str
+
+
+@dataclass(frozen=True)
+class Organizations:
+    """`meant(by, slug)`: the visible one of that slug, or the implied one; `of_id(id)`: the one of that id."""
+
+    meant: Callable[[Access, str | None], Named]
+    of_id: Callable[[UUID], Named]
+
+
+_registered: list[Organizations] = []
+
+
+def register(organizations: Organizations) -> None:
+    _registered[:] = [organizations]
+
+
+def registered() -> Organizations:
+    return _registered[0]
+
+
+def check_registered(**_kwargs: object) -> list[CheckMessage]:
+    """Tokenhouse.E012: nobody says which organizations there are, so that the trail could not be read."""
+    if _registered:
+        return []
+    return [Error("Nobody keeps the organizations of the audit trail.", hint="Install `fleets`.", id="tokenhouse.E012")]

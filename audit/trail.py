@@ -1,0 +1,83 @@
+"""Records one event, in the caller's transaction: no change without its event, no event without its change."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from audit import frames
+from audit.actions import Action, Outcome
+from audit.models import Event
+from config.edge import context
+from config.edge.access import Actor
+from config.edge.clock import now
+from config.edge.refusals import Unavailable
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an event is about, as it was called when it happened."""
+
+    type: str
+    id: str
+    label: str
+    organization_id: UUID | None = None
+
+
+class Auditable(Protocol):
+    """A row that events can be about."""
+
+    def audit_target(self) -> Target: ...
+
+
+class HasActor(Protocol):
+    """A caller as far as the trail sees it; every `Access` is one."""
+
+    @property
+    def actor(self) -> Actor: ...
+
+    @property
+    def on_behalf_of(self) -> Actor | None: ...
+
+
+def record(
+    action: Action,
+    *,
+    by: HasActor,
+    target: Auditable | Target,
+    data: dict[str, Any] | None = None,
+    outcome: Outcome = Outcome.ALLOWED,
+    reason: str = "",
+) -> Event:
+    """Insert one event. `data` is JSON and holds no secret. Unavailable where it can't be written: then nothing is."""
+    about = target if isinstance(target, Target) else target.audit_target()
+    asked = context.current()
+    behind = by.on_behalf_of
+    event = Event(
+        at=now(),
+        action=action,
+        outcome=outcome,
+        reason=reason[:1000],
+        organization_id=about.organization_id,
+        actor_type=by.actor.type,
+        actor_id=by.actor.id,
+        actor_label=by.actor.label[:200],
+        on_behalf_of_type=behind.type if behind else "",
+        on_behalf_of_id=behind.id if behind else "",
+        on_behalf_of_label=behind.label[:200] if behind else "",
+        target_type=about.type,
+        target_id=about.id,
+        target_label=about.label[:200],
+        address=asked.address,
+        user_agent=asked.user_agent,
+        request_id=asked.request_id,
+        client_request_id=asked.client_request_id or "",
+        data=data or {},
+    )
+    try:
+        event.save()
+    except DatabaseError as error:
+        raise Unavailable("The audit trail can't be written, so nothing was done.") from error
+    frames.note_target(about.id)
+    return event

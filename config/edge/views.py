@@ -1,0 +1,95 @@
+"""The base of every API view: the caller's access, idempotency, conditional requests, and answers that say the truth."""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponseBase
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from config.edge import context
+from config.edge.access import Access, access_of, attach
+from config.edge.conditional import Versioned, etag, require_match
+from config.edge.idempotency import Replayed, claim_of, replay
+from config.edge.problems import problem_of
+from config.edge.refusals import DomainError
+
+log = logging.getLogger("tokenhouse.edge")
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class EdgeView(APIView):
+    """A REST framework view that knows its caller's access and settles its use when the answer is known."""
+
+    @property
+    def access(self) -> Access:
+        return access_of(self.request)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        attach(request._request, request.auth)  # type: ignore[arg-type]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
+        final: Response = super().finalize_response(request, response, *args, **kwargs)
+        if not context.current().effective_everywhere and final.status_code in {200, 204}:
+            final.status_code = 202
+            final.data = {**(final.data or {}), "effective_everywhere": False}
+        return final
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
+        settle = getattr(getattr(request, "access", None), "settle", None)
+        if settle:
+            try:
+                settle()
+            except DomainError as error:
+                return problem_of(error)
+        return response
+
+    def conditional(self, row: Versioned) -> None:
+        """Honour the request's If-Match against the row."""
+        require_match(self.request, row)
+
+    def answer(self, row: Versioned, data: Any, status: int = 200, *, headers: dict[str, str] | None = None) -> Response:
+        """A representation of one row, with its entity tag."""
+        return Response(data, status=status, headers={"ETag": etag(row), **NO_STORE, **(headers or {})})
+
+
+class ApiViewSet(EdgeView, GenericViewSet[Any]):
+    """The base of the resources. Look-ups are by `id`; what the caller may not see is not in the queryset."""
+
+    lookup_value_regex = "[^/]+"
+
+
+Handler = Callable[..., Response]
+
+
+def idempotent(handler: Handler) -> Handler:
+    """Mark a POST handler as one that honours Idempotency-Key."""
+
+    @wraps(handler)
+    def inner(view: EdgeView, request: Request, *args: Any, **kwargs: Any) -> Response:
+        claim = claim_of(request, access_of(request))
+        if claim is None:
+            return handler(view, request, *args, **kwargs)
+        if earlier := claim.earlier():
+            return replay(earlier)
+        context.current().idempotency = claim
+        try:
+            response = handler(view, request, *args, **kwargs)
+        except Replayed as error:
+            if earlier := claim.earlier():
+                return replay(earlier)
+            raise error
+        try:
+            claim.answered(response)
+        except DatabaseError:  # the change is committed: its answer must not fail
+            log.warning("the answer of an idempotent request could not be kept")
+        return response
+
+    return inner

@@ -1,0 +1,153 @@
+"""Reads the environment, and <data folder>/settings.env beneath it: names, defaults, types and what each is for."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One variable of the environment: `docs/settings.md` is made of these."""
+
+    name: str
+    default: str | None  # None: required
+    purpose: str
+
+
+SETTINGS = (
+    Setting("TOKENHOUSE_DATA", str(REPOSITORY / "var"), "Folder of the embedded database, generated secrets and logs."),
+    Setting("SECRET_KEY", None, "Signs sessions and CSRF tokens. `make run` generates one."),
+    Setting(
+        "TOKENHOUSE_PEPPERS",
+        None,
+        "Keys that digest token secrets, `number:hex[,number:hex]`, 32 bytes each; the highest number is used for new "
+        "secrets, the others stay readable. `make run` generates one.",
+    ),
+    Setting("DATABASE_URL", "", "`postgres://…`; empty is a SQLite file in the data folder."),
+    Setting("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis or Valkey: cache, state and broker take this database and the two after it."),
+    Setting("CACHE_URL", "", "Overrides the database derived from REDIS_URL for Django's cache."),
+    Setting("STATE_URL", "", "Overrides the one for versions and counters."),
+    Setting("BROKER_URL", "", "Overrides the one for Celery's broker."),
+    Setting("PUBLIC_URL", "http://127.0.0.1:8000", "Where people and clients reach Tokenhouse; https turns on secure cookies and HSTS."),
+    Setting("ALLOWED_HOSTS", "", "Host names that are answered; empty is the host of PUBLIC_URL and loopback."),
+    Setting("BIND", "127.0.0.1", "Address that the web server listens on."),
+    Setting("TRUSTED_PROXIES", "", "Networks of proxies whose X-Forwarded-For and -Proto are believed; none by default."),
+    Setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
+    Setting("DEBUG", "false", "Django's debug pages. Never on a public address."),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class Environment:
+    """Typed look-ups that explain themselves when a value is missing or malformed."""
+
+    def __init__(self) -> None:
+        self._env = environ.Env()
+        file = self.path("TOKENHOUSE_DATA") / "settings.env"
+        if file.is_file():
+            environ.Env.read_env(str(file), overwrite=False)
+
+    def text(self, name: str) -> str:
+        default = _BY_NAME[name].default
+        value: str | None = os.environ.get(name, default)
+        if value is None:
+            raise ImproperlyConfigured(
+                f"{name} is not set. {_BY_NAME[name].purpose} Run `make run` once, or export {name}."
+            )
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name).lower()
+        if value not in {"1", "0", "true", "false", "yes", "no", "on", "off"}:
+            raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+        return value in {"1", "true", "yes", "on"}
+
+    def words(self, name: str) -> list[str]:
+        return [item.strip() for item in self.text(name).split(",") if item.strip()]
+
+    def path(self, name: str) -> Path:
+        return Path(self.text(name)).expanduser().resolve()
+
+    def hosts_of(self, url: str) -> list[str]:
+        return sorted({urlsplit(url).hostname or "", "localhost", "127.0.0.1", "[::1]"} - {""})
+
+    def peppers(self, name: str) -> dict[int, bytes]:
+        """{number: key} of `1:hex,2:hex`."""
+        try:
+            pairs = [item.split(":", 1) for item in self.words(name)]
+            peppers = {int(number): bytes.fromhex(key) for number, key in pairs}
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} must read number:hex[,number:hex].") from None
+        if not peppers or len(peppers) != len(pairs) or min(peppers) < 1:
+            raise ImproperlyConfigured(f"{name} must name at least one pepper, each number once, from 1.")
+        return peppers
+
+    def database(self, data: Path) -> dict[str, Any]:
+        """Django's DATABASES entry: PostgreSQL by DATABASE_URL, else SQLite with settings that survive a power cut."""
+        url = self.text("DATABASE_URL")
+        config: dict[str, Any] = dict(
+            environ.Env.db_url_config(url) if url else {"ENGINE": "django.db.backends.sqlite3", "NAME": str(data / "tokenhouse.sqlite3")}
+        )
+        options = config.setdefault("OPTIONS", {})
+        if config["ENGINE"].endswith("sqlite3"):
+            synchronous = os.environ.get("SQLITE_SYNCHRONOUS", "FULL")
+            options["transaction_mode"] = "IMMEDIATE"
+            options["timeout"] = 10  # seconds
+            options["init_command"] = f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;"
+        else:
+            options.setdefault("connect_timeout", 5)
+            config["CONN_HEALTH_CHECKS"] = True
+        config["CONN_MAX_AGE"] = None if url else 0
+        config["ATOMIC_REQUESTS"] = False
+        return config
+
+
+@dataclass(frozen=True)
+class RedisDatabases:
+    """Addresses of the three logical databases."""
+
+    cache: str
+    state: str
+    broker: str
+
+    @property
+    def celery_broker(self) -> str:
+        """The broker's address as kombu writes it: redis+socket://…?virtual_host=n for a unix socket."""
+        parts = urlsplit(self.broker)
+        if parts.scheme != "unix":
+            return self.broker
+        query = dict(parse_qsl(parts.query))
+        return f"redis+socket://{unquote(parts.path)}?virtual_host={query.get('db', '0')}"
+
+
+def redis_databases(env: Environment) -> RedisDatabases:
+    base = env.text("REDIS_URL")
+    return RedisDatabases(
+        cache=env.text("CACHE_URL") or _redis_database(base, 0),
+        state=env.text("STATE_URL") or _redis_database(base, 1),
+        broker=env.text("BROKER_URL") or _redis_database(base, 2),
+    )
+
+
+def _redis_database(url: str, offset: int) -> str:
+    """The address of the database `offset` after the one that `url` names."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    try:
+        if parts.scheme == "unix":
+            query["db"] = str(int(query.get("db", "0")) + offset)
+            return urlunsplit(parts._replace(query=urlencode(query)))
+        number = int(parts.path.lstrip("/") or "0")
+    except ValueError:
+        raise ImproperlyConfigured("REDIS_URL must end in a database number, such as redis://host:6379/0.") from None
+    return urlunsplit(parts._replace(path=f"/{number + offset}"))
+
+
+env = Environment()

@@ -1,0 +1,70 @@
+"""Logging: one JSON object a line on stderr, with the request id, and with anything that looks like a secret removed."""
+
+import logging
+import logging.config
+import re
+from typing import Any
+
+import structlog
+from structlog.types import EventDict, WrappedLogger
+
+SECRET = re.compile(r"th[pfgoat]_[0-9A-Za-z]{16}_[0-9A-Za-z]{6,}")
+
+
+def scrub(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Cut secrets out of every value, tracebacks included: the last resort behind not logging them at all."""
+    return {key: _scrubbed(value) for key, value in event.items()}
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return SECRET.sub("[secret]", value)
+    if isinstance(value, dict):
+        return {key: _scrubbed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrubbed(inner) for inner in value]
+    return value
+
+
+def _drop_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Django attaches the request object to its records; it holds the credential and does not belong in a log."""
+    event.pop("request", None)
+    return event
+
+
+def configure(config: dict[str, Any]) -> None:
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+        _drop_request,
+        structlog.processors.format_exc_info,
+        structlog.processors.StackInfoRenderer(),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "json": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": [
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        scrub,
+                        structlog.processors.JSONRenderer(),
+                    ],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "root": {"handlers": ["stderr"], "level": config["level"]},
+        }
+    )

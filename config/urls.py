@@ -1,0 +1,41 @@
+"""Every address of the house."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from config.edge import health, problems
+from tokens import gate
+
+
+def home(_request: HttpRequest) -> HttpResponse:
+    return redirect("admin:index")
+
+
+def nothing_here(request: HttpRequest) -> HttpResponse:
+    return problems.not_found(request, Exception())
+
+
+api = [
+    path("", include("fleets.api.urls")),
+    path("", include("tokens.api.urls")),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+]
+
+urlpatterns = [
+    path("", home),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("gate/verify", gate.verify, name="gate"),
+    path("api/v1/", include(api)),
+    path("admin/", admin.site.urls),
+    re_path(r"", nothing_here),
+]
+
+handler400 = problems.bad_request
+handler403 = problems.permission_denied
+handler404 = problems.not_found
+handler500 = problems.server_error

@@ -1,0 +1,99 @@
+"""Callers without a token: a signed-in person, the operator at the server's command line, the system itself."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from uuid import UUID
+
+from django.db import transaction
+
+from audit.actions import Action, Outcome
+from audit.trail import Target, record
+from config.edge.access import Actor
+from fleets import holdings
+from fleets.authority import PrincipalRights
+from fleets.models import Membership, Organization, User
+
+
+class PersonAccess:
+    """A person in their own browser session."""
+
+    is_browser_session = True
+    is_operator = False
+    token_id: str | None = None
+    on_behalf_of: Actor | None = None
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self._rights: dict[UUID, PrincipalRights] = {}
+
+    @cached_property
+    def actor(self) -> Actor:
+        return self.user.as_actor()
+
+    def organization_ids(self) -> frozenset[UUID]:
+        if self.user.is_superuser:
+            return frozenset(Organization.objects.values_list("pk", flat=True))
+        memberships = Membership.objects.active().filter(user=self.user)
+        return frozenset(memberships.values_list("organization_id", flat=True))
+
+    def rights(self, organization_id: UUID) -> PrincipalRights:
+        if organization_id not in self._rights:
+            self._rights[organization_id] = holdings.rights_of(self.user, organization_id)
+        return self._rights[organization_id]
+
+    def permits(self, scope: str, path: str, organization_id: UUID) -> bool:
+        return scope in self.rights(organization_id).at(path)
+
+    def refresh(self) -> None:
+        """Read the person again: deactivated or demoted meanwhile, they may do less."""
+        self.user.refresh_from_db(fields=["is_active", "is_superuser", "expires_at"])
+        self._rights.clear()
+
+    def note(self, scope: str, path: str, organization_id: UUID, *, allowed: bool) -> None:
+        """What people look at is not recorded; what they are refused is."""
+        if allowed:
+            return
+        target = Target("path", "", path, organization_id)
+        data = {"scope": scope, "path": path}
+        with transaction.atomic():
+            record(
+                Action.ACCESS_DENIED, by=self, target=target, outcome=Outcome.DENIED, reason="insufficient_scope", data=data
+            )
+
+
+@dataclass
+class TrustedAccess:
+    """Whoever holds the host: the operator's command line, and the system's own tasks. May everything, says who."""
+
+    actor: Actor
+    on_behalf_of: Actor | None = None
+    user: User | None = None
+    is_operator: bool = True
+    is_browser_session: bool = field(default=False, init=False)
+    token_id: str | None = field(default=None, init=False)
+
+    def organization_ids(self) -> frozenset[UUID]:
+        return frozenset(Organization.objects.values_list("pk", flat=True))
+
+    def rights(self, organization_id: UUID) -> PrincipalRights:
+        return PrincipalRights(everything=True)
+
+    def permits(self, scope: str, path: str, organization_id: UUID) -> bool:
+        return True
+
+    def refresh(self) -> None:
+        pass
+
+    def note(self, scope: str, path: str, organization_id: UUID, *, allowed: bool) -> None:
+        pass
+
+
+def operator(label: str, *, on_behalf_of: User | None = None) -> TrustedAccess:
+    """The command line on the server: `label` is `<OS user>@<host>`."""
+    behind = on_behalf_of.as_actor() if on_behalf_of else None
+    return TrustedAccess(Actor("system", "operator", label), behind, on_behalf_of)
+
+
+def system(name: str) -> TrustedAccess:
+    """A task of ours, or what follows from somebody else's change."""
+    return TrustedAccess(Actor("system", name, name))

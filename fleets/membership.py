@@ -1,0 +1,228 @@
+"""Who belongs to an organization, a fleet or a group: join, invite, leave, suspend, resume, change role."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from audit.actions import Action
+from audit.trail import record
+from audit.verbs import verb
+from config.edge.access import Access
+from config.edge.clock import now
+from config.edge.refusals import Conflict, IllegalMove, Invalid, require
+from fleets import consequences, currency, policy
+from fleets.models import (
+    Fleet,
+    FleetMembership,
+    Group,
+    GroupMembership,
+    Membership,
+    Organization,
+    User,
+)
+
+OWNER = Membership.Role.OWNER
+NOT_YOURS = "You may not give or take this role."
+
+
+@verb(Action.MEMBER_JOINED)
+def join(organization: Organization, *, user: User, role: str, by: Access) -> Membership:
+    """Make a person a member. Conflict where they are one; rejoining resurrects nothing of before."""
+    require(policy.may_give_role(by, organization, role), NOT_YOURS)
+    if not user.is_person:
+        raise Invalid.field("username", "Technical users are not members.")
+    membership = Membership(user=user, organization=organization, role=role)
+    _insert(membership, "This person is a member already.")
+    currency.raise_(user)
+    record(Action.MEMBER_JOINED, by=by, target=membership, data={"role": role})
+    return membership
+
+
+@verb(Action.MEMBER_INVITED)
+def invite(
+    organization: Organization, *, username: str, name: str, email: str = "", role: str, by: Access
+) -> Membership:
+    """Open an account for a new person, without a password, and make them a member.
+
+    Who has an account is added only by the operator, a superuser, or where they were a member before: an invitation
+    must not tell one organization who works for another.
+    """
+    require(policy.may_give_role(by, organization, role), NOT_YOURS)
+    user = User.objects.people().named(username).first()
+    if user is None:
+        user = User(username=username, name=name, email=email)
+        user.set_unusable_password()
+        if User.objects.named(username).exists():
+            raise Conflict("This username is taken.", code="username_taken")
+        user.full_clean(exclude=["password"])
+        user.save(force_insert=True)
+        record(Action.MEMBER_INVITED, by=by, target=organization, data={"username": username})
+    else:
+        known = by.is_operator or by.user.is_superuser or user.memberships.filter(organization=organization).exists()
+        if not known:
+            raise Conflict("This username is taken.", code="username_taken")
+    return join(organization, user=user, role=role, by=by)
+
+
+@verb(Action.MEMBER_LEFT)
+def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
+    """End a membership, and with it every fleet and group membership and what lived by it."""
+    _lock_organization(membership)
+    require(policy.may_end_membership(by, membership), "You may not remove this member.")
+    _require_another_owner(membership)
+    user = User.objects.select_for_update().get(pk=membership.user_id)
+    _end(membership)
+    fleets = FleetMembership.objects.present().filter(user=user, fleet__organization=membership.organization_id)
+    groups = GroupMembership.objects.present().filter(user=user, group__organization=membership.organization_id)
+    fleets.update(left_at=now())
+    groups.update(left_at=now())
+    currency.raise_(user)
+    record(Action.MEMBER_LEFT, by=by, target=membership, reason=reason)
+    consequences.member_left(membership, by)
+
+
+@verb(Action.MEMBER_SUSPENDED)
+def suspend(membership: Membership, *, by: Access, reason: str = "") -> None:
+    """Take away what a membership gives, until it is resumed. Their tokens only refuse meanwhile."""
+    _lock_organization(membership)
+    require(policy.may_take_role(by, membership), NOT_YOURS)
+    if membership.left_at or membership.suspended_at:
+        raise IllegalMove("This member is suspended already, or has left.")
+    _require_another_owner(membership)
+    _change(membership, suspended_at=now())
+    currency.raise_(membership.user)
+    record(Action.MEMBER_SUSPENDED, by=by, target=membership, reason=reason)
+
+
+@verb(Action.MEMBER_RESUMED)
+def resume(membership: Membership, *, by: Access) -> None:
+    """Give back what a suspended membership gave."""
+    require(policy.may_give_role(by, membership.organization, membership.role), NOT_YOURS)
+    if membership.left_at or not membership.suspended_at:
+        raise IllegalMove("This member is not suspended.")
+    _change(membership, suspended_at=None)
+    currency.raise_(membership.user)
+    record(Action.MEMBER_RESUMED, by=by, target=membership)
+
+
+@verb(Action.MEMBER_ROLE_CHANGED)
+def change_role(membership: Membership, *, role: str, by: Access) -> None:
+    _lock_organization(membership)
+    may = policy.may_take_role(by, membership) and policy.may_give_role(by, membership.organization, role)
+    require(may, NOT_YOURS)
+    if membership.left_at:
+        raise IllegalMove("This member has left.")
+    if role != OWNER:
+        _require_another_owner(membership)
+    before = membership.role
+    _change(membership, role=role)
+    currency.raise_(membership.user)
+    record(Action.MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}})
+
+
+@verb(Action.FLEET_MEMBER_JOINED)
+def join_fleet(fleet: Fleet, *, user: User, role: str, by: Access) -> FleetMembership:
+    require(policy.may_give_fleet_role(by, fleet, role), NOT_YOURS)
+    _require_member(user, fleet.organization_id)
+    membership = FleetMembership(fleet=fleet, user=user, role=role)
+    _insert(membership, "This person belongs to the fleet already.")
+    currency.raise_(user)
+    record(Action.FLEET_MEMBER_JOINED, by=by, target=membership, data={"role": role})
+    return membership
+
+
+@verb(Action.FLEET_MEMBER_LEFT)
+def leave_fleet(membership: FleetMembership, *, by: Access) -> None:
+    """End a fleet membership: at their next call a person's own tokens no longer reach the fleet."""
+    leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
+    require(leaves or policy.may_take_fleet_role(by, membership.fleet), NOT_YOURS)
+    user = User.objects.select_for_update().get(pk=membership.user_id)
+    _end(membership)
+    currency.raise_(user)
+    record(Action.FLEET_MEMBER_LEFT, by=by, target=membership)
+
+
+@verb(Action.FLEET_MEMBER_ROLE_CHANGED)
+def change_fleet_role(membership: FleetMembership, *, role: str, by: Access) -> None:
+    fleet = membership.fleet
+    require(policy.may_take_fleet_role(by, fleet) and policy.may_give_fleet_role(by, fleet, role), NOT_YOURS)
+    before = membership.role
+    _change(membership, role=role)
+    currency.raise_(membership.user)
+    record(Action.FLEET_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}})
+
+
+@verb(Action.GROUP_MEMBER_JOINED)
+def join_group(group: Group, *, user: User, role: str, by: Access) -> GroupMembership:
+    require(policy.may_give_group_role(by, group, role), NOT_YOURS)
+    _require_member(user, group.organization_id)
+    membership = GroupMembership(group=group, user=user, role=role)
+    _insert(membership, "This person belongs to the group already.")
+    currency.raise_(user)
+    record(Action.GROUP_MEMBER_JOINED, by=by, target=membership, data={"role": role})
+    return membership
+
+
+@verb(Action.GROUP_MEMBER_LEFT)
+def leave_group(membership: GroupMembership, *, by: Access) -> None:
+    leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
+    require(leaves or policy.may_take_group_role(by, membership.group), NOT_YOURS)
+    user = User.objects.select_for_update().get(pk=membership.user_id)
+    _end(membership)
+    currency.raise_(user)
+    record(Action.GROUP_MEMBER_LEFT, by=by, target=membership)
+
+
+@verb(Action.GROUP_MEMBER_ROLE_CHANGED)
+def change_group_role(membership: GroupMembership, *, role: str, by: Access) -> None:
+    group = membership.group
+    require(policy.may_take_group_role(by, group) and policy.may_give_group_role(by, group, role), NOT_YOURS)
+    before = membership.role
+    _change(membership, role=role)
+    currency.raise_(membership.user)
+    record(Action.GROUP_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}})
+
+
+def _lock_organization(membership: Membership) -> None:
+    """Departures and demotions queue here, so that two owners can't go at the same time."""
+    Organization.objects.select_for_update().get(pk=membership.organization_id)
+
+
+def _require_another_owner(membership: Membership) -> None:
+    if membership.role != OWNER:
+        return
+    others = Membership.objects.active().filter(organization=membership.organization_id, role=OWNER)
+    if not others.exclude(pk=membership.pk).exists():
+        raise Conflict("An organization keeps at least one owner.", code="last_owner")
+
+
+def _require_member(user: User, organization_id: Any) -> None:
+    """Locks the membership, so that a departure under way is waited for."""
+    if not Membership.objects.select_for_update().active().filter(user=user, organization=organization_id).exists():
+        raise Invalid.field("username", "Not an active member of the organization.")
+
+
+def _insert(membership: Membership | FleetMembership | GroupMembership, taken: str) -> None:
+    try:
+        with transaction.atomic():
+            membership.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(taken, code="already_member") from None
+
+
+def _end(membership: Membership | FleetMembership | GroupMembership) -> None:
+    """Claim the row as one that has not ended, and end it."""
+    if membership.left_at:
+        raise IllegalMove("This membership has ended.")
+    currency.claim(membership, left_at=None)
+    membership.left_at = now()
+    membership.save(update_fields=["left_at"])
+
+
+def _change(membership: Membership | FleetMembership | GroupMembership, **changes: Any) -> None:
+    if membership.left_at:
+        raise IllegalMove("This membership has ended.")
+    currency.claim(membership, left_at=None)
+    for name, value in changes.items():
+        setattr(membership, name, value)
+    membership.save(update_fields=list(changes))

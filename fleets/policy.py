@@ -1,0 +1,128 @@
+"""Who may do what to the estate. Each predicate is one rule in words; verbs enforce them, edges ask what to show."""
+
+from uuid import UUID
+
+from config.edge.access import Access
+from fleets.authority import FLEET_SCOPES, ORGANIZATION_SCOPES, group_holdings, role_scopes
+from fleets.holdings import entries_of_group
+from fleets.models import Fleet, Group, Machine, Membership, Organization, TechnicalUser
+from fleets.paths import ROOT
+from fleets.scopes import Scope
+
+RULED_BY_OWNERS = {Membership.Role.OWNER, Membership.Role.ADMIN}
+
+
+def may_open_organization(by: Access) -> bool:
+    """A superuser in their browser session, or the operator."""
+    return by.is_operator or (by.is_browser_session and by.user.is_superuser)
+
+
+def may_change_organization(by: Access, organization: Organization) -> bool:
+    """Who manages its permissions at the root, in their own browser session: never a token."""
+    return (by.is_operator or by.is_browser_session) and manages_permissions(by, ROOT, organization)
+
+
+def may_set_policy(by: Access, organization: Organization) -> bool:
+    """As its settings: in a person's own browser session only."""
+    return may_change_organization(by, organization)
+
+
+def may_open_owner(by: Access, organization: Organization) -> bool:
+    """Fleets and groups are opened by who manages permissions at the root."""
+    return manages_permissions(by, ROOT, organization)
+
+
+def may_see_people(by: Access, path: str, organization_id: UUID) -> bool:
+    """People's names are for the people of the organization in their own session, and for tokens that manage
+    permissions at the path; never for a fleet's tokens."""
+    if by.is_operator or by.is_browser_session:
+        return True
+    of_fleet = by.user is not None and TechnicalUser.objects.filter(user=by.user, fleet__isnull=False).exists()
+    return not of_fleet and by.permits(Scope.PERMISSIONS_MANAGE, path, organization_id)
+
+
+def may_give_role(by: Access, organization: Organization, role: str) -> bool:
+    """Owners and admins are made by an owner in their session; else who manages permissions and holds all it gives."""
+    if role in RULED_BY_OWNERS:
+        return is_owner_in_session(by, organization)
+    held = by.rights(organization.pk).at(ROOT)
+    return Scope.PERMISSIONS_MANAGE in held and held >= ORGANIZATION_SCOPES[role]
+
+
+def may_take_role(by: Access, membership: Membership) -> bool:
+    """Suspend, demote, remove: owners and admins only by an owner's session, others by who manages permissions."""
+    if membership.role in RULED_BY_OWNERS:
+        return is_owner_in_session(by, membership.organization)
+    return manages_permissions(by, ROOT, membership.organization)
+
+
+def may_end_membership(by: Access, membership: Membership) -> bool:
+    """People leave by themselves, in their browser session, or are removed by who may take their role."""
+    leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
+    return leaves or may_take_role(by, membership)
+
+
+def may_give_fleet_role(by: Access, fleet: Fleet, role: str) -> bool:
+    """Who manages permissions at the fleet and holds there all that the role gives."""
+    held = by.rights(fleet.organization_id).at(fleet.path)
+    return Scope.PERMISSIONS_MANAGE in held and held >= FLEET_SCOPES[role]
+
+
+def may_take_fleet_role(by: Access, fleet: Fleet) -> bool:
+    """Who manages permissions at the fleet."""
+    return by.permits(Scope.PERMISSIONS_MANAGE, fleet.path, fleet.organization_id)
+
+
+def may_give_group_role(by: Access, group: Group, role: str) -> bool:
+    """Who manages permissions at the root and holds what the group reaches, at each of its paths."""
+    rights = by.rights(group.organization_id)
+    if Scope.PERMISSIONS_MANAGE not in rights.at(ROOT):
+        return False
+    entries = entries_of_group(group)
+    given = [*group_holdings(role, entries), *entries]
+    return all(rights.at(rule.path) >= rule.scopes for rule in given)
+
+
+def may_take_group_role(by: Access, group: Group) -> bool:
+    """Who manages permissions at the root."""
+    return by.permits(Scope.PERMISSIONS_MANAGE, ROOT, group.organization_id)
+
+
+def may_set_entry(by: Access, organization: Organization, path: str, role: str) -> bool:
+    """Who manages permissions at the path and holds there all that the role gives."""
+    held = by.rights(organization.pk).at(path)
+    return Scope.PERMISSIONS_MANAGE in held and held >= role_scopes(role, path)
+
+
+def may_register(by: Access, fleet: Fleet) -> bool:
+    """Who holds machines:write at the fleet."""
+    return by.permits(Scope.MACHINES_WRITE, fleet.path, fleet.organization_id)
+
+
+def may_write(by: Access, machine: Machine) -> bool:
+    """Retag, move, deregister: who holds machines:write at the machine."""
+    return by.permits(Scope.MACHINES_WRITE, machine.path, machine.organization_id)
+
+
+def may_configure(by: Access, machine: Machine) -> bool:
+    """Who holds machines:configure at the machine."""
+    return by.permits(Scope.MACHINES_CONFIGURE, machine.path, machine.organization_id)
+
+
+def may_operate(by: Access, machine: Machine) -> bool:
+    """Who holds machines:operate at the machine."""
+    return by.permits(Scope.MACHINES_OPERATE, machine.path, machine.organization_id)
+
+
+def manages_permissions(by: Access, path: str, organization: Organization) -> bool:
+    return by.permits(Scope.PERMISSIONS_MANAGE, path, organization.pk)
+
+
+def is_owner_in_session(by: Access, organization: Organization) -> bool:
+    """An owner of the organization in their own browser session, or the operator."""
+    if by.is_operator:
+        return True
+    if not by.is_browser_session:
+        return False
+    owners = Membership.objects.active().filter(organization=organization, role=Membership.Role.OWNER)
+    return owners.filter(user=by.user).exists()

@@ -1,0 +1,109 @@
+"""What a caller sees of the estate: organizations, fleets, machines. What is not in these querysets does not exist."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from config.edge.access import Access, Rights
+from config.edge.refusals import FieldError, Invalid, Missing
+from fleets import paths
+from fleets.models import SLUG, Fleet, Machine, MachineQuerySet, Organization
+from fleets.scopes import Scope
+
+
+def organizations(by: Access) -> QuerySet[Organization]:
+    return Organization.objects.filter(pk__in=by.organization_ids())
+
+
+def organization(by: Access, slug: str | None = None) -> Organization:
+    """The organization of that slug; without one the caller's only one, or the only one they are a member of."""
+    if slug is not None:
+        found = organizations(by).filter(slug=slug).first() if SLUG.regex.fullmatch(slug) else None
+        if found is None:
+            raise Missing("There is no such organization.")
+        return found
+    implied = sole_organization(by)
+    if implied is None:
+        detail = "Say which organization is meant."
+        error = FieldError("organization", "organization_required", detail)
+        raise Invalid(detail, code="organization_required", errors=(error,))
+    return implied
+
+
+def sole_organization(by: Access) -> Organization | None:
+    """The organization that a caller means who names none: their only one; for who sees more, the only one they are
+    a member of."""
+    seen = list(organizations(by)[:2])
+    if len(seen) > 1 and by.user is not None:
+        seen = list(
+            Organization.objects.filter(
+                memberships__user=by.user, memberships__left_at=None, memberships__suspended_at=None
+            )[:2]
+        )
+    return seen[0] if len(seen) == 1 else None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What rights in one organization lead to, judged once for each fleet and each named machine, never row by row."""
+
+    organization_id: UUID
+    rights: Rights
+
+    @cached_property
+    def open_fleets(self) -> Mapping[str, Fleet]:
+        """By slug."""
+        rows = Fleet.objects.filter(organization_id=self.organization_id, closed_at=None)
+        return {fleet.slug: fleet for fleet in rows.select_related("organization")}
+
+    @cached_property
+    def fleets(self) -> Mapping[str, Fleet]:
+        """The open fleets at which, or below which, some scope is held; by slug."""
+        return {slug: fleet for slug, fleet in self.open_fleets.items() if self._reaches(fleet)}
+
+    def fleet(self, slug: object) -> Fleet:
+        """One of `fleets`; Missing where there is none of that slug."""
+        found = self.fleets.get(slug) if isinstance(slug, str) else None
+        if found is None:
+            raise Missing("There is no such fleet.")
+        return found
+
+    def machines(self, scope: Scope = Scope.MACHINES_READ) -> MachineQuerySet:
+        """The live machines on whose path the scope is held."""
+        wholly = [fleet.pk for fleet in self.open_fleets.values() if scope in self.rights.at(_any_machine(fleet))]
+        included: list[UUID] = []
+        excluded: list[UUID] = []
+        for path, machine_id in self._named_machines.items():
+            (included if scope in self.rights.at(path) else excluded).append(machine_id)
+        reached = Q(fleet__in=wholly)
+        if excluded:
+            reached &= ~Q(pk__in=excluded)
+        if included:
+            reached |= Q(pk__in=included)
+        return Machine.objects.live().filter(reached, organization_id=self.organization_id)
+
+    @cached_property
+    def _named_machines(self) -> Mapping[str, UUID]:
+        """The paths of machines that are named one by one and lead to the fleet in which the machine is now."""
+        named = {path: machine_id for path in self.rights.paths if (machine_id := paths.machine_id_of(path))}
+        if not named:
+            return {}
+        rows = Machine.objects.live().filter(pk__in=set(named.values()), organization_id=self.organization_id)
+        slugs = dict(rows.values_list("pk", "fleet__slug"))
+        return {path: key for path, key in named.items() if slugs.get(key) == paths.fleet_slug_of(path)}
+
+    def _reaches(self, fleet: Fleet) -> bool:
+        below = (path for path in self.rights.paths if paths.is_under(path, fleet.path))
+        return any(self.rights.at(path) for path in (fleet.path, f"{fleet.path}/machines", _any_machine(fleet), *below))
+
+
+def reach(by: Access, organization_id: UUID) -> Reach:
+    return Reach(organization_id, by.rights(organization_id))
+
+
+def _any_machine(fleet: Fleet) -> str:
+    """Stands for every machine of a fleet that nobody names."""
+    return f"{fleet.path}/machines/*"

@@ -1,0 +1,122 @@
+"""How tokens look in the OpenAPI description. Only described here: the answers are made in serializers."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import serializers
+
+from tokens.decision import DerivedStatus
+from tokens.models import Token
+
+
+class BearerScheme(OpenApiAuthenticationExtension):
+    target_class = "tokens.authentication.TokenAuthentication"
+    name = ["bearer", "xAuthToken"]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        return [
+            {"type": "http", "scheme": "bearer", "description": "A token's secret."},
+            {"type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": "A token's secret."},
+        ]
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    target_class = "fleets.sign_in.BrowserSessionAuthentication"
+    name = "browserSession"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+class Owner(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=["person", "fleet"])
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class TokenMachineRow(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    gone = serializers.BooleanField()
+
+
+class GrantRow(serializers.Serializer[Any]):
+    n = serializers.IntegerField()
+    path = serializers.CharField()
+    role = serializers.CharField(allow_null=True, help_text="null: the whole ceiling")
+    propagate = serializers.BooleanField()
+
+
+class Restrictions(serializers.Serializer[Any]):
+    allowed_networks = serializers.ListField(allow_null=True)
+    rate_limit = serializers.CharField(allow_null=True)
+    access_windows = serializers.ListField(allow_null=True)
+
+
+class TokenRepresentation(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    organization = serializers.CharField()
+    kind = serializers.ChoiceField(choices=Token.Kind.choices)
+    owner = Owner()
+    principal = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    status = serializers.ChoiceField(choices=[(status.value, status.value) for status in DerivedStatus])
+    status_reason = serializers.CharField(allow_null=True)
+    risk = serializers.ChoiceField(choices=["low", "medium", "high"])
+    scopes = serializers.ListField(child=serializers.CharField())
+    role = serializers.CharField(allow_null=True)
+    machines = TokenMachineRow(many=True, help_text='Or "all".')
+    grants = GrantRow(many=True)
+    privilege_separation = serializers.BooleanField()
+    extended = serializers.ListField(child=serializers.CharField())
+    created_at = serializers.DateTimeField()
+    created_by = serializers.CharField(allow_null=True)
+    approved_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    rotate_every = serializers.CharField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    last_used_address = serializers.CharField(allow_null=True)
+    rotated_at = serializers.DateTimeField(allow_null=True)
+    rotation_due_at = serializers.DateTimeField(allow_null=True)
+    secret_hint = serializers.CharField()
+    restrictions = Restrictions()
+    emergency_access = serializers.DictField(allow_null=True)
+    hints = serializers.ListField(child=serializers.CharField())
+
+
+class IssuedToken(TokenRepresentation):
+    secret = serializers.CharField(help_text="Shown here and never again.")
+
+
+class RotatedToken(IssuedToken):
+    previous_valid_until = serializers.DateTimeField(allow_null=True)
+
+
+class TokenPage(serializers.Serializer[Any]):
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    results = TokenRepresentation(many=True)
+
+
+class GivenBy(serializers.Serializer[Any]):
+    scope = serializers.CharField()
+    risk = serializers.CharField()
+    path = serializers.CharField(allow_null=True)
+    role = serializers.CharField(allow_null=True)
+    propagate = serializers.BooleanField(allow_null=True)
+
+
+class Permissions(serializers.Serializer[Any]):
+    path = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.CharField())
+    given_by = GivenBy(many=True)
+    paths = serializers.ListField(child=serializers.CharField())
+
+
+class WhoAmI(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=["person", "token"])
+    user = serializers.DictField()
+    organization = serializers.CharField(allow_null=True)
+    organizations = serializers.ListField(child=serializers.CharField())
+    token = serializers.DictField(allow_null=True)

@@ -1,0 +1,294 @@
+"""What token requests may say, and how tokens are shown. Never a digest; a secret only beside what was just issued."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from rest_framework import serializers
+
+from config.edge.clock import now
+from config.edge.serializers import StrictSerializer, Text
+from fleets.authority import ROLE_SCOPES
+from fleets.models import NAME, Fleet, User
+from fleets.scopes import Scope, parse_scopes
+from tokens import expiry
+from tokens.hints import hints_of
+from tokens.issuance import MOST_GRANTS, MOST_MACHINES, Expiry, GrantWish, Wish
+from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
+from tokens.models import Token
+from fleets.scopes import Risk
+
+NOT_YET = "Not available yet: nothing is stored that is not enforced."
+LATER_KINDS = {"group", "organization", "application", "technical_user"}
+
+
+class NotAvailable(serializers.Field[Any, Any, Any, Any]):
+    """A field of the contract that is not enforced yet, so not taken."""
+
+    default_error_messages = {"not_available": NOT_YET}
+
+    def __init__(self) -> None:
+        super().__init__(required=False, write_only=True, allow_null=True)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data is not serializers.empty:
+            self.fail("not_available")
+        raise serializers.SkipField
+
+    def to_internal_value(self, data: Any) -> Any:  # pragma: no cover - run_validation never gets here
+        raise serializers.SkipField
+
+
+class Reason(Text):
+    """Why it is done; kept with the event."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=1000, required=False, allow_blank=True, multiline=True, **options)
+
+
+class Scopes(serializers.ListField):
+    """Exact names of scopes, each once."""
+
+    child = serializers.CharField(max_length=63)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_length=1, max_length=len(Scope), **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        names = super().to_internal_value(data)
+        if not all(isinstance(name, str) for name in data):
+            raise serializers.ValidationError("Scopes are strings.", code="invalid")
+        try:
+            scopes = parse_scopes(names)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="unknown_scope") from None
+        if len(scopes) != len(names):
+            raise serializers.ValidationError("Name each scope once.", code="duplicate")
+        return scopes
+
+
+class Span(serializers.CharField):
+    """A written span of time, read by a function of `tokens.expiry`."""
+
+    def __init__(self, read: Any, **options: Any) -> None:
+        self.read = read
+        super().__init__(max_length=60, **options)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data is serializers.empty or (data is None and self.allow_null):
+            return super().run_validation(data)
+        return self.to_internal_value(data)
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return self.read(data)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="invalid") from None
+
+
+def expires_at_field(**options: Any) -> Span:
+    return Span(lambda text: expiry.parse_expires_at(text, now()), required=False, allow_null=True, **options)
+
+
+def rotate_every_field() -> Span:
+    return Span(expiry.parse_rotate_every, required=False, allow_null=True)
+
+
+class Machines(serializers.Field[Any, Any, Any, Any]):
+    """ "all", or a list of machine ids."""
+
+    default_error_messages = {
+        "invalid": 'Write "all" or a list of machine ids.',
+        "empty": 'Name at least one machine, or "all".',
+        "duplicate": "Name each machine once.",
+        "too_many": f"At most {MOST_MACHINES}.",
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        if data == "all":
+            return "all"
+        if not isinstance(data, list) or not all(isinstance(item, str) for item in data):
+            self.fail("invalid")
+        if not data:
+            self.fail("empty")
+        if len(data) > MOST_MACHINES:
+            self.fail("too_many")
+        ids = tuple(serializers.UUIDField().run_validation(item) for item in data)
+        if len(set(ids)) != len(ids):
+            self.fail("duplicate")
+        return ids
+
+    def to_representation(self, value: Any) -> Any:  # pragma: no cover - commands are not shown
+        return value
+
+
+class GrantSerializer(StrictSerializer):
+    path = serializers.CharField(max_length=255, trim_whitespace=False)
+    role = serializers.ChoiceField(choices=sorted(ROLE_SCOPES))
+    propagate = serializers.BooleanField(default=True)
+
+
+class AccessFields(StrictSerializer):
+    """What a token shall reach: shared by issue and edit."""
+
+    scopes = Scopes(required=False)
+    role = serializers.ChoiceField(choices=sorted(ROLE_SCOPES), required=False)
+    machines = Machines(required=False)
+    grants = GrantSerializer(many=True, required=False, max_length=MOST_GRANTS)
+    extended = NotAvailable()
+
+    def wish(self, *, privilege_separation: bool = True) -> Wish:
+        data = self.validated_data
+        rows = data.get("grants")
+        return Wish(
+            scopes=data.get("scopes"),
+            role=data.get("role"),
+            machines=data.get("machines"),
+            grants=None if rows is None else tuple(GrantWish(**row) for row in rows),
+            privilege_separation=privilege_separation,
+        )
+
+    def says_access(self) -> bool:
+        return bool({"scopes", "role", "machines", "grants"} & self.validated_data.keys())
+
+
+class IssueSerializer(AccessFields):
+    """The request to issue a token."""
+
+    organization = serializers.CharField(max_length=63, required=False)
+    kind = serializers.ChoiceField(choices=sorted({*Token.Kind.values, *LATER_KINDS}), required=False)
+    owner = serializers.CharField(max_length=80, required=False)
+    name = Text(max_length=63, validators=[NAME])
+    description = Text(max_length=500, required=False, allow_blank=True, multiline=True)
+    privilege_separation = serializers.BooleanField(default=True)
+    expires_at = expires_at_field()
+    expires_in = Span(expiry.parse_expires_in, required=False)
+    rotate_every = rotate_every_field()
+    reason = Reason()
+    allowed_networks = NotAvailable()
+    rate_limit = NotAvailable()
+    access_windows = NotAvailable()
+
+    def validate_kind(self, kind: str) -> str:
+        if kind in LATER_KINDS:
+            raise serializers.ValidationError(NOT_YET, code="not_available")
+        return kind
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "expires_at" in attrs and "expires_in" in attrs:
+            raise serializers.ValidationError({"expires_in": serializers.ErrorDetail("Say one of the two.", "contradiction")})
+        return attrs
+
+    def expiry(self) -> Expiry | None:
+        """None where nothing was said; null and "never" are never."""
+        data = self.validated_data
+        if "expires_at" in data:
+            return Expiry(at=data["expires_at"])
+        return Expiry(lifetime=data["expires_in"]) if "expires_in" in data else None
+
+
+class EditSerializer(AccessFields):
+    """The request to edit a token: what is not named stays."""
+
+    name = Text(max_length=63, validators=[NAME], required=False)
+    description = Text(max_length=500, required=False, allow_blank=True, multiline=True)
+    expires_at = expires_at_field()
+    rotate_every = rotate_every_field()
+    reason = Reason()
+
+    def edit(self) -> Edit:
+        data = self.validated_data
+        wish: Wish | Unchanged = self.wish() if self.says_access() else UNCHANGED
+        named = {name: data[name] for name in ("name", "description", "expires_at", "rotate_every") if name in data}
+        return Edit(wish=wish, **named)
+
+
+class SelfEditSerializer(AccessFields):
+    """What a token may change of itself: it only narrows."""
+
+    expires_at = expires_at_field()
+    reason = Reason()
+
+    def edit(self) -> Edit:
+        data = self.validated_data
+        wish: Wish | Unchanged = self.wish() if self.says_access() else UNCHANGED
+        return Edit(wish=wish, expires_at=data.get("expires_at", UNCHANGED))
+
+
+class RotateSerializer(StrictSerializer):
+    overlap = Span(lambda text: expiry.parse_duration(text, maximum=LONGEST_OVERLAP), required=False)
+
+
+class ReasonSerializer(StrictSerializer):
+    reason = Reason()
+
+
+# Representations
+
+
+def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
+    """A token as every answer shows it. Without `names_people`, who made it is not said."""
+    return {
+        "id": token.pk,
+        "organization": token.organization.slug,
+        "kind": token.kind,
+        "owner": represent_owner(token.owner),
+        "principal": token.principal.username,
+        "name": token.name,
+        "description": token.description,
+        "status": str(token.derived_status),
+        "status_reason": token.status_reason or None,
+        "risk": Risk(token.risk).label,
+        "scopes": token.scopes,
+        "role": token.role or None,
+        "machines": represent_machines(token),
+        "grants": [
+            {"n": grant.number, "path": grant.path, "role": grant.role or None, "propagate": grant.propagate}
+            for grant in token.grants.all()
+        ],
+        "privilege_separation": token.privilege_separation,
+        "extended": [],
+        "created_at": _instant(token.created_at),
+        "created_by": token.created_by_name if names_people else None,
+        "approved_at": _instant(token.approved_at),
+        "expires_at": _instant(token.expires_at),
+        "rotate_every": _days(token.rotate_every),
+        "last_used_at": _instant(token.last_used_at),
+        "last_used_address": token.last_used_address if names_people else None,
+        "rotated_at": _instant(token.rotated_at),
+        "rotation_due_at": _instant(token.rotation_due_at),
+        "secret_hint": token.secret_hint,
+        "restrictions": {"allowed_networks": None, "rate_limit": None, "access_windows": None},
+        "emergency_access": None,
+        "hints": hints_of(token),
+    }
+
+
+def represent_owner(owner: User | Fleet) -> dict[str, str]:
+    if isinstance(owner, Fleet):
+        return {"type": "fleet", "id": str(owner.pk), "name": owner.slug}
+    return {"type": "person", "id": str(owner.pk), "name": owner.username}
+
+
+def represent_machines(token: Token) -> Any:
+    """ "all", or the machines that it was issued for; one that is gone from its place says so."""
+    rows = list(token.machine_rows.all())
+    if not rows:
+        is_unnarrowed = not token.privilege_separation or any(not grant.role for grant in token.grants.all())
+        return "all" if is_unnarrowed else []
+    paths = {grant.path for grant in token.grants.all()}
+    return [
+        {
+            "id": str(row.machine_id),
+            "name": row.name,
+            "gone": row.machine.deregistered_at is not None or row.machine.path not in paths,
+        }
+        for row in rows
+    ]
+
+
+def _instant(value: datetime | None) -> str | None:
+    return value.isoformat().replace("+00:00", "Z") if value else None
+
+
+def _days(value: timedelta | None) -> str | None:
+    return expiry.format_days(value) if value else None

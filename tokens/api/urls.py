@@ -1,0 +1,17 @@
+"""Addresses of tokens."""
+
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from tokens.api import views
+
+router = SimpleRouter()
+router.register("tokens", views.TokenViewSet, basename="token")
+
+urlpatterns = [
+    *router.urls,
+    path("token/", views.OwnTokenView.as_view(), name="own-token"),
+    path("token/rotate/", views.OwnTokenRotateView.as_view(), name="own-token-rotate"),
+    path("token/permissions/", views.OwnTokenPermissionsView.as_view(), name="own-token-permissions"),
+    path("whoami/", views.WhoAmIView.as_view(), name="whoami"),
+]

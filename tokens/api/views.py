@@ -1,0 +1,298 @@
+"""Tokens over HTTP: parse, one verb, present."""
+
+from datetime import timedelta
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.edge.access import Access, authorize, authorize_somewhere
+from config.edge.refusals import Invalid, Missing, Refused
+from config.edge.views import ApiViewSet, EdgeView, idempotent
+from fleets import places
+from fleets.visibility import organization as organization_of
+from fleets.models import Fleet, Organization, User
+from fleets.paths import ROOT
+from fleets.scopes import Scope
+from tokens import issuance, lifecycle, owners, policy
+from tokens.api import schema
+from tokens.api.filters import TokenFilter
+from tokens.api.serializers import (
+    EditSerializer,
+    IssueSerializer,
+    ReasonSerializer,
+    RotateSerializer,
+    SelfEditSerializer,
+    represent,
+)
+from tokens.authentication import TokenAccess
+from tokens.issuance import Issued
+from tokens.models import Token
+from tokens.permissions import permissions_of
+
+NO_STORE = {"Cache-Control": "no-store"}
+PATH = OpenApiParameter("path", str, description="A path of the organization; the owner's root where none is given.")
+
+
+class TokenViewSet(ApiViewSet):
+    """The tokens that the caller may see."""
+
+    queryset = Token.objects.all()
+    filterset_class = TokenFilter
+    ordering = ("-created_at", "id")
+    lookup_value_regex = "[^/]+"
+
+    def get_queryset(self) -> Any:
+        if getattr(self, "swagger_fake_view", False):
+            return Token.objects.none()
+        return policy.visible_to(self.access, Token.objects.presented())
+
+    @extend_schema(responses=schema.TokenPage)
+    def list(self, request: Request) -> Response:
+        tokens = self.get_queryset()
+        if slug := request.query_params.get("organization"):
+            tokens = tokens.filter(organization=organization_of(self.access, slug))
+        if self.access.token_id:
+            self._authorize_somewhere(Scope.TOKENS_READ)
+        page = self.paginate_queryset(self.filter_queryset(tokens))
+        return self.get_paginated_response([self._represent(token) for token in page or []])
+
+    @extend_schema(request=IssueSerializer, responses={201: schema.IssuedToken})
+    @idempotent
+    def create(self, request: Request) -> Response:
+        if self.access.token_id:
+            self._authorize_somewhere(Scope.TOKENS_MANAGE)
+        body = IssueSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        organization = organization_of(self.access, body.validated_data.get("organization"))
+        owner = _owner(body.validated_data, organization, self.access)
+        self._authorize_owner(Scope.TOKENS_MANAGE, owner, organization)
+        data = body.validated_data
+        issued = issuance.issue(
+            organization,
+            owner=owner,
+            name=data["name"],
+            description=data.get("description", ""),
+            wish=body.wish(privilege_separation=data["privilege_separation"]),
+            expiry=body.expiry(),
+            rotate_every=data.get("rotate_every"),
+            reason=data.get("reason", ""),
+            by=self.access,
+        )
+        return self._reveal(issued, status=201)
+
+    @extend_schema(responses=schema.TokenRepresentation)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        token = self._token(pk, Scope.TOKENS_READ)
+        return self.answer(token, self._represent(token))
+
+    @extend_schema(request=EditSerializer, responses=schema.TokenRepresentation)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        token = self._token(pk, Scope.TOKENS_MANAGE)
+        body = EditSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        self.conditional(token)
+        lifecycle.edit(token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access)
+        return self._present(token)
+
+    @extend_schema(request=RotateSerializer, responses=schema.RotatedToken)
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def rotate(self, request: Request, pk: str) -> Response:
+        token = self._token(pk, Scope.TOKENS_MANAGE)
+        body = RotateSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        self.conditional(token)
+        issued = lifecycle.rotate(token, overlap=body.validated_data.get("overlap", timedelta(0)), by=self.access)
+        return self._reveal(issued, status=200)
+
+    @extend_schema(request=ReasonSerializer, responses=schema.TokenRepresentation)
+    @action(detail=True, methods=["post"])
+    def disable(self, request: Request, pk: str) -> Response:
+        return self._move(lifecycle.disable, pk)
+
+    @extend_schema(request=ReasonSerializer, responses=schema.TokenRepresentation)
+    @action(detail=True, methods=["post"])
+    def enable(self, request: Request, pk: str) -> Response:
+        return self._move(lifecycle.enable, pk)
+
+    @extend_schema(request=ReasonSerializer, responses=schema.TokenRepresentation)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        return self._move(lifecycle.revoke, pk)
+
+    @extend_schema(parameters=[PATH], responses=schema.Permissions)
+    @action(detail=True, methods=["get"])
+    def permissions(self, request: Request, pk: str) -> Response:
+        token = self._token(pk, Scope.TOKENS_READ)
+        return Response(permissions_of(token, _path(request, token)), headers=NO_STORE)
+
+    def _move(self, verb: Any, pk: str) -> Response:
+        token = self._token(pk, Scope.TOKENS_MANAGE)
+        body = ReasonSerializer(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        self.conditional(token)
+        verb(token, reason=body.validated_data.get("reason", ""), by=self.access)
+        return self._present(token)
+
+    def _token(self, pk: str, scope: str) -> Token:
+        """A token that the caller may see and, if it is a token that calls, ask this of."""
+        if self.access.token_id:
+            self._authorize_somewhere(scope)
+        token: Token | None = self.get_queryset().filter(pk=pk[:100]).first() if pk.isascii() and pk.isalnum() else None
+        if token is None:
+            self._note_missing(scope)
+            raise Missing("There is no such token.")
+        self._authorize_owner(scope, token.owner, token.organization)
+        return token
+
+    def _note_missing(self, scope: str) -> None:
+        for organization_id in self.access.organization_ids() if self.access.token_id else ():
+            self.access.note(scope, ROOT, organization_id, allowed=False)
+
+    def _authorize_somewhere(self, scope: str) -> None:
+        for organization_id in self.access.organization_ids():
+            authorize_somewhere(self.access, scope, organization_id)
+
+    def _authorize_owner(self, scope: str, owner: User | Fleet, organization: Organization) -> None:
+        """People see and manage their own tokens; for what belongs to others the scope is asked at the owner's path."""
+        if isinstance(owner, User) and self.access.user is not None and owner.pk == self.access.user.pk:
+            return
+        authorize(self.access, scope, owner.path if isinstance(owner, Fleet) else ROOT, organization.pk)
+
+    def _represent(self, token: Token) -> dict[str, Any]:
+        return represent(token)
+
+    def _present(self, token: Token) -> Response:
+        fresh = Token.objects.presented().get(pk=token.pk)
+        return self.answer(fresh, self._represent(fresh))
+
+    def _reveal(self, issued: Issued, status: int) -> Response:
+        return reveal(self, issued, status=status)
+
+
+class OwnTokenView(EdgeView):
+    """The calling token about itself: read, narrow, rotate, end."""
+
+    @extend_schema(operation_id="own_token_retrieve", responses=schema.TokenRepresentation)
+    def get(self, request: Request) -> Response:
+        token = self.own()
+        return self.answer(token, _represent_to_itself(token))
+
+    @extend_schema(operation_id="own_token_edit", request=SelfEditSerializer, responses=schema.TokenRepresentation)
+    def patch(self, request: Request) -> Response:
+        token = self.own()
+        body = SelfEditSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        self.conditional(token)
+        lifecycle.edit(token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access)
+        fresh = Token.objects.presented().get(pk=token.pk)
+        return self.answer(fresh, _represent_to_itself(fresh))
+
+    @extend_schema(operation_id="own_token_revoke", responses={204: None})
+    def delete(self, request: Request) -> Response:
+        token = self.own()
+        self.settle_now()
+        lifecycle.revoke(token, by=self.access)
+        return Response(status=204)
+
+    def own(self) -> Token:
+        return own_token(self.access)
+
+    def settle_now(self) -> None:
+        """Record the use before the token ends itself."""
+        assert isinstance(self.access, TokenAccess)
+        self.access.settle()
+
+
+class OwnTokenRotateView(EdgeView):
+    @extend_schema(operation_id="own_token_rotate", request=RotateSerializer, responses=schema.RotatedToken)
+    @idempotent
+    def post(self, request: Request) -> Response:
+        token = own_token(self.access)
+        assert isinstance(self.access, TokenAccess)
+        body = RotateSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        self.conditional(token)
+        self.access.settle()
+        overlap = body.validated_data.get("overlap", timedelta(0))
+        issued = lifecycle.rotate(token, overlap=overlap, generation=self.access.generation, by=self.access)
+        return reveal(self, issued, status=200)
+
+
+class OwnTokenPermissionsView(EdgeView):
+    @extend_schema(operation_id="own_token_permissions", parameters=[PATH], responses=schema.Permissions)
+    def get(self, request: Request) -> Response:
+        token = own_token(self.access)
+        return Response(permissions_of(token, _path(request, token)), headers=NO_STORE)
+
+
+class WhoAmIView(EdgeView):
+    """Whoever calls, with any credential."""
+
+    @extend_schema(operation_id="whoami", responses=schema.WhoAmI)
+    def get(self, request: Request) -> Response:
+        access = self.access
+        ids = access.organization_ids()
+        slugs = sorted(Organization.objects.filter(pk__in=ids).values_list("slug", flat=True))
+        user = access.user
+        data: dict[str, Any] = {
+            "type": "token" if access.token_id else "person",
+            "user": {"id": str(user.pk), "username": user.username, "name": user.name, "kind": user.kind},
+            "organization": slugs[0] if len(slugs) == 1 else None,
+            "organizations": slugs,
+            "token": None,
+        }
+        if access.token_id:
+            token = own_token(access)
+            data["token"] = {
+                "id": token.pk,
+                "name": token.name,
+                "kind": token.kind,
+                "owner": represent(token)["owner"],
+                "scopes": token.scopes,
+                "expires_at": represent(token)["expires_at"],
+                "secret_hint": token.secret_hint,
+            }
+        return Response(data, headers=NO_STORE)
+
+
+def own_token(access: Access) -> Token:
+    if not isinstance(access, TokenAccess):
+        raise Refused("This is about the token that calls; you came without one.", code="not_a_token")
+    return access.proven.token
+
+
+def reveal(view: EdgeView, issued: Issued, *, status: int) -> Response:
+    """The only answers that hold a secret."""
+    token = Token.objects.presented().get(pk=issued.token.pk)
+    data = {**represent(token), "secret": issued.secret.reveal()}
+    if status == 200:
+        until = issued.previous_valid_until
+        data["previous_valid_until"] = until.isoformat().replace("+00:00", "Z") if until else None
+    return view.answer(token, data, status)
+
+
+def _represent_to_itself(token: Token) -> dict[str, Any]:
+    """A fleet's token learns nothing of people."""
+    return represent(token, names_people=token.kind == Token.Kind.PERSONAL)
+
+
+def _owner(data: dict[str, Any], organization: Organization, access: Access) -> User | Fleet:
+    kind, text = data.get("kind"), data.get("owner")
+    if text is None:
+        if kind in (None, Token.Kind.PERSONAL) and access.user is not None and access.user.is_person:
+            owner: User = access.user
+            return owner
+        raise Invalid.field("owner", "Say whose token this is.", "required")
+    return owners.one(text, organization, kind)
+
+
+def _path(request: Request, token: Token) -> str:
+    extra = set(request.query_params) - {"path"}
+    if extra or len(request.query_params.getlist("path")) > 1:
+        raise Invalid.field(sorted(extra)[0] if extra else "path", "Only one path.", "unknown_parameter")
+    text = request.query_params.get("path")
+    return places.resolved(token.organization_id, text[:300]) if text else token.root

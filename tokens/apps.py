@@ -1,0 +1,27 @@
+"""Registers what departures mean for tokens, the trigger that keeps the ended ended, and the peppers' check."""
+
+from django.apps import AppConfig
+
+
+class TokensConfig(AppConfig):
+    name = "tokens"
+
+    def ready(self) -> None:
+        from audit import triggers
+        from config.edge import health
+        from fleets import consequences
+        from tokens import lifecycle, peppers
+
+        triggers.register(
+            triggers.Trigger(
+                "token_stays_ended",
+                "tokens_token",
+                "UPDATE",
+                "an ended token stays ended",
+                when="OLD.status IN ('revoked', 'rejected') AND NEW.status <> OLD.status",
+            )
+        )
+        consequences.register(
+            consequences.Consequences(member_left=lifecycle.member_left, has_grants_at=lifecycle.has_grants_at)
+        )
+        health.register("peppers", peppers.problem)

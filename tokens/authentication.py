@@ -1,0 +1,104 @@
+"""REST framework's door: a request's token, and what its call may do."""
+
+from uuid import UUID
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from config.edge import context
+from config.edge.access import Actor, Rights
+from config.edge.clock import now
+from fleets.holdings import NOTHING
+from fleets.models import User
+from tokens import credentials, verification
+from tokens.decision import Ask, Denial
+from tokens.verification import CredentialRefused, Proven
+
+
+class TokenAccess:
+    """A call by a token: acts as its principal, within ceiling, grants and the principal's rights."""
+
+    is_browser_session = False
+    is_operator = False
+
+    def __init__(self, proven: Proven) -> None:
+        self.proven = proven
+        self._is_recorded = False
+
+    @property
+    def actor(self) -> Actor:
+        return self.proven.actor
+
+    @property
+    def on_behalf_of(self) -> Actor:
+        return self.proven.on_behalf_of
+
+    @property
+    def user(self) -> User:
+        return self.proven.token.principal
+
+    @property
+    def token_id(self) -> str:
+        return self.proven.token.pk
+
+    @property
+    def generation(self) -> int:
+        return self.proven.shown.generation
+
+    def organization_ids(self) -> frozenset[UUID]:
+        return frozenset({self.proven.token.organization_id})
+
+    def rights(self, organization_id: UUID) -> Rights:
+        """Nothing outside of the token's organization."""
+        return self.proven.record.rights if organization_id == self.proven.token.organization_id else NOTHING
+
+    def permits(self, scope: str, path: str, organization_id: UUID) -> bool:
+        return scope in self.rights(organization_id).at(path)
+
+    def refresh(self) -> None:
+        """Inside a verb's transaction: what was ended meanwhile ends here, what was narrowed is narrower."""
+        token = verification.Token.objects.presented().get(pk=self.token_id)
+        shown = verification.TokenSecret.objects.get(pk=self.proven.shown.pk)
+        self.proven = Proven(token, shown, verification.compiled_record(token, shown))
+        ask = Ask(scope=None, path=None, now=now())
+        verdict = verification.decide(self.proven.record, ask)
+        denial = verdict.denial or (None if self.proven.record.generations else Denial.TOKEN_INVALID)
+        if denial:
+            raise CredentialRefused(denial)
+
+    def note(self, scope: str, path: str, organization_id: UUID, *, allowed: bool) -> None:
+        """One event a call: the first question that is allowed, or the one that is refused."""
+        if allowed:
+            self._record_use(scope, path)
+            return
+        ask = Ask(scope=scope, path=path, now=now())
+        verification.record_denial(self.proven, Denial.INSUFFICIENT_SCOPE, ask)
+        self._is_recorded = True
+
+    def settle(self) -> None:
+        """The end of a call that asked for no scope."""
+        self._record_use(None, None)
+
+    def _record_use(self, scope: str | None, path: str | None) -> None:
+        if not self._is_recorded:
+            verification.record_use(self.proven, scope=scope, path=path)
+            self._is_recorded = True
+
+
+class TokenAuthentication(BaseAuthentication):
+    """`Authorization: Bearer`, `X-Auth-Token` or `PVEAPIToken=`: one of them. A bad one never becomes a cookie."""
+
+    def authenticate(self, request: Request) -> tuple[User, TokenAccess] | None:
+        credential = credentials.extract(request.META)
+        if credential is None:
+            return None
+        ask = Ask(scope=None, path=None, now=now(), address=context.current().address)
+        proven, verdict = verification.verify(credential, ask)
+        if verdict.denial or proven is None:
+            raise CredentialRefused(verdict.denial or Denial.TOKEN_INVALID)
+        return proven.token.principal, TokenAccess(proven)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="tokenhouse"'
+
+

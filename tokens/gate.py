@@ -1,0 +1,89 @@
+"""The gate: another service's proxy asks whether this token may do this, there, now.
+
+`GET|HEAD|POST /gate/verify?organization=<slug>&scope=<scope>&path=<path>[&deny=403]`. An organization that does not
+exist answers exactly as one whose token this is not.
+"""
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from config.edge import context
+from config.edge.clock import now
+from config.edge.parsing import is_plain_text
+from config.edge.problems import problem, problem_of
+from config.edge.refusals import DomainError, InsufficientScope, Invalid
+from fleets import places
+from fleets.models import Organization
+from fleets.scopes import Scope
+from tokens import credentials, verification
+from tokens.decision import Ask, Denial
+from tokens.verification import CredentialRefused, Proven, record_denial, record_use
+
+NOBODY = UUID(int=0)  # the organization of a door that does not exist: no token is of it
+METHODS = ("GET", "HEAD", "POST")
+PARAMETERS = ("organization", "scope", "path")
+
+
+@csrf_exempt
+def verify(request: HttpRequest) -> HttpResponse:
+    if request.method not in METHODS:
+        return problem(405, "method_not_allowed", "GET, HEAD or POST.", headers={"Allow": ", ".join(METHODS)})
+    try:
+        return _allowed(*_verified(request))
+    except (CredentialRefused, InsufficientScope) as refusal:
+        response = problem_of(refusal)
+        response["X-Token-Denied"] = refusal.code
+    except DomainError as error:
+        response = problem_of(error)
+    if request.GET.get("deny") == "403" and 400 <= response.status_code < 500 and response.status_code != 401:
+        response.status_code = 403
+    return response
+
+
+def _verified(request: HttpRequest) -> tuple[Proven, str]:
+    """The token that may do what is asked, and the canonical path."""
+    slug, scope, text = (_parameter(request, name) for name in PARAMETERS)
+    if scope not in set(Scope):
+        raise Invalid.field("scope", "There is no such scope.", "unknown_scope")
+    credential = credentials.extract(request.META)
+    organization = Organization.objects.filter(slug=slug).first()
+    ask = Ask(
+        scope=None,
+        path=None,
+        now=now(),
+        address=context.current().address,
+        organization_id=organization.pk if organization else NOBODY,
+    )
+    proven, verdict = verification.verify(credential, ask)
+    if verdict.denial or proven is None or organization is None:
+        raise CredentialRefused(verdict.denial or Denial.TOKEN_INVALID)
+    try:
+        path = places.resolved(organization.pk, text)
+    except Invalid:  # malformed, or of nothing that exists: nobody holds anything there
+        path = ""
+    if not path or scope not in proven.record.rights.at(path):
+        asked = Ask(scope=scope, path=text[:300], now=ask.now, organization_id=organization.pk)
+        record_denial(proven, Denial.INSUFFICIENT_SCOPE, asked)
+        raise InsufficientScope(scope, path or "this path")
+    record_use(proven, scope=scope, path=path)
+    return proven, path
+
+
+def _allowed(proven: Proven, path: str) -> HttpResponse:
+    token = proven.token
+    response = HttpResponse(status=204)
+    response["X-Token-Id"] = token.pk
+    response["X-Token-Kind"] = token.kind
+    response["X-Token-Owner"] = token.owner_label
+    response["X-Token-Organization"] = token.organization.slug
+    response["X-Token-Scopes"] = " ".join(sorted(proven.record.rights.at(path)))
+    return response
+
+
+def _parameter(request: HttpRequest, name: str) -> str:
+    values = request.GET.getlist(name)
+    if len(values) != 1 or not values[0] or len(values[0]) > 300 or not is_plain_text(values[0]):
+        raise Invalid.field(name, "Give it once.", "required")
+    return values[0]

@@ -1,0 +1,294 @@
+"""Tokens and what belongs to them: their secrets' digests, their ceiling, their grants.
+
+What each status may become is here (`MOVES`), the one writer of a status too (`move_to`). Everything that a verb does
+besides is in issuance and lifecycle.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from audit.trail import Target
+from config.edge.access import Actor
+from config.edge.clock import now
+from config.edge.refusals import IllegalMove
+from fleets import currency, paths
+from fleets.models import NAME, AccessRule, Fleet, Machine, Organization, User
+from fleets.scopes import Risk
+from tokens import secret
+from tokens.decision import DerivedStatus, derive_status
+from tokens.decision import Status as StoredStatus
+
+
+class TokenQuerySet(models.QuerySet["Token"]):
+    def not_ended(self) -> "TokenQuerySet":
+        return self.exclude(status__in=Token.ENDED)
+
+    def ended(self) -> "TokenQuerySet":
+        return self.filter(status__in=Token.ENDED)
+
+    def with_status(self, status: str, at: datetime) -> "TokenQuerySet":
+        """Tokens whose derived status it is: the same words as `decision.derive_status`."""
+        expired = Q(status__in=[Token.Status.ACTIVE, Token.Status.DISABLED], expires_at__lte=at)
+        if status == DerivedStatus.EXPIRED:
+            return self.filter(expired)
+        return self.filter(status=status).exclude(expired)
+
+    def of_owner(self, owner: User | Fleet) -> "TokenQuerySet":
+        return self.filter(owner_fleet=owner) if isinstance(owner, Fleet) else self.filter(owner_user=owner)
+
+    def matching(self, text: str) -> "TokenQuerySet":
+        """A search: in name, id, owner and machines."""
+        owner = Q(owner_fleet__slug__icontains=text) | Q(owner_user__username__icontains=text)
+        machine = Q(machine_rows__name__icontains=text)
+        found = self.filter(Q(name__icontains=text) | Q(pk__startswith=text) | owner | machine)
+        return self.filter(pk__in=found.values("pk"))
+
+    def presented(self) -> "TokenQuerySet":
+        """With everything that showing a token needs, in a fixed number of queries."""
+        return self.select_related("organization", "principal", "owner_user", "owner_fleet", "created_by").prefetch_related(
+            "scope_rows", "grants", "machine_rows__machine__fleet"
+        )
+
+
+class Token(models.Model):
+    """A token without its secrets. `id` is public."""
+
+    class Kind(models.TextChoices):
+        PERSONAL = "personal"
+        FLEET = "fleet"
+
+    class Status(models.TextChoices):
+        PENDING = StoredStatus.PENDING.value
+        ACTIVE = StoredStatus.ACTIVE.value
+        DISABLED = StoredStatus.DISABLED.value
+        REJECTED = StoredStatus.REJECTED.value
+        REVOKED = StoredStatus.REVOKED.value
+
+    class Reason(models.TextChoices):
+        """Why a token ended."""
+
+        BY_HAND = "by_hand"
+        BY_ITSELF = "by_itself"
+        OWNER_LEFT = "owner_left"
+
+    MOVES: ClassVar[dict[str, frozenset[str]]] = {
+        Status.PENDING: frozenset({Status.ACTIVE, Status.REJECTED, Status.REVOKED}),
+        Status.ACTIVE: frozenset({Status.DISABLED, Status.REVOKED}),
+        Status.DISABLED: frozenset({Status.ACTIVE, Status.REVOKED}),
+    }
+    ENDED: ClassVar[frozenset[str]] = frozenset({Status.REJECTED, Status.REVOKED})
+    currency_kind: ClassVar[str] = "token"
+
+    id = models.CharField(primary_key=True, max_length=16, default=secret.generate_id, editable=False)
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="tokens")
+    kind = models.CharField(max_length=20, choices=Kind)
+    owner_user = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="tokens")
+    owner_fleet = models.ForeignKey(Fleet, models.PROTECT, null=True, blank=True, related_name="tokens")
+    principal = models.ForeignKey(User, models.PROTECT, related_name="tokens_acting")
+    name = models.CharField(max_length=63, validators=[NAME])
+    description = models.CharField(max_length=500, blank=True)
+    role = models.CharField(max_length=63, blank=True)  # the role that the ceiling was expanded from, if it was
+    privilege_separation = models.BooleanField(default=True)
+    risk = models.PositiveSmallIntegerField(choices=[(risk.value, risk.label) for risk in Risk])
+    status = models.CharField(max_length=10, choices=Status)
+    status_reason = models.CharField(max_length=20, blank=True)
+    version = models.PositiveBigIntegerField(default=1)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="tokens_created")
+    created_by_name = models.CharField(max_length=200)
+    approved_at = models.DateTimeField(null=True, blank=True)
+    lifetime = models.DurationField(null=True, blank=True)  # of a pending token: counts from its approval
+    expires_at = models.DateTimeField(null=True, blank=True)
+    rotate_every = models.DurationField(null=True, blank=True)
+    rotated_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_address = models.GenericIPAddressField(null=True, blank=True)
+
+    objects = TokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="personal", owner_fleet=None, owner_user=models.F("principal"))
+                | Q(kind="fleet", owner_user=None, owner_fleet__isnull=False),
+                name="a_token_has_the_owner_of_its_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(privilege_separation=True) | Q(kind="personal"), name="only_personal_tokens_go_unseparated"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "active", "disabled"], status_reason="")
+                | (Q(status__in=["rejected", "revoked"]) & ~Q(status_reason="")),
+                name="an_ended_token_says_why",
+            ),
+            models.CheckConstraint(
+                condition=Q(lifetime=None) | Q(status__in=["pending", "rejected", "revoked"]),
+                name="a_lifetime_counts_from_approval",
+            ),
+            models.UniqueConstraint(
+                "organization", "owner_user", Lower("name"), name="one_personal_token_of_a_name",
+                condition=Q(owner_user__isnull=False),
+            ),
+            models.UniqueConstraint("owner_fleet", Lower("name"), name="one_fleet_token_of_a_name",
+                condition=Q(owner_fleet__isnull=False),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-created_at"], name="token_by_organization"),
+            models.Index(fields=["expires_at"], name="token_by_expiry", condition=Q(status__in=["active", "disabled"])),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def owner(self) -> User | Fleet:
+        owner = self.owner_fleet or self.owner_user
+        assert owner is not None
+        return owner
+
+    @property
+    def owner_label(self) -> str:
+        """The owner as the command line writes it."""
+        return f"fleet:{self.owner_fleet.slug}" if self.owner_fleet else self.principal.username
+
+    @property
+    def root(self) -> str:
+        """The path that the token's own rows start from where none were asked for."""
+        return self.owner_fleet.path if self.owner_fleet else paths.ROOT
+
+    @property
+    def scopes(self) -> list[str]:
+        """The ceiling, sorted."""
+        return sorted(row.scope for row in self.scope_rows.all())
+
+    @property
+    def secret_hint(self) -> str:
+        return secret.hint(self.kind, self.pk)
+
+    @property
+    def rotation_due_at(self) -> datetime | None:
+        if self.rotate_every is None:
+            return None
+        return (self.rotated_at or self.created_at) + self.rotate_every
+
+    @property
+    def derived_status(self) -> DerivedStatus:
+        return derive_status(StoredStatus(self.status), self.expires_at, now())
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status in self.ENDED
+
+    def move_to(self, status: str, **changes: Any) -> None:
+        """Move to a status that this one allows, by compare-and-set; else IllegalMove or Conflict."""
+        if status not in self.MOVES.get(self.status, ()):
+            raise IllegalMove(f"A token that is {self.status} can't become {status}.")
+        self.claim()
+        self.status = status
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self.save(update_fields=["status", *changes])
+
+    def claim(self) -> None:
+        """Raise the version if status and version are still those that were read; else Conflict."""
+        currency.claim(self, status=self.status)
+
+    def as_actor(self) -> Actor:
+        return Actor("token", self.pk, self.name)
+
+    def audit_target(self) -> Target:
+        return Target("token", self.pk, self.name, self.organization_id)
+
+
+class TokenScope(models.Model):
+    """One scope of a token's ceiling."""
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="scope_rows")
+    scope = models.CharField(max_length=63)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["token", "scope"], name="a_token_holds_a_scope_once")]
+        indexes = [models.Index(fields=["scope"])]
+
+    def __str__(self) -> str:
+        return self.scope
+
+
+class Grant(AccessRule):
+    """Where a token may use its ceiling. Without a role the row gives the whole ceiling as it stands."""
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="grants")
+    number = models.PositiveIntegerField()  # within the token, in the order in which they were made
+    role = models.CharField(max_length=63, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["token", "number"], name="one_grant_of_a_number"),
+            models.UniqueConstraint(fields=["token", "path"], name="one_grant_at_a_path"),
+        ]
+        indexes = [models.Index(fields=["path"])]
+
+    def __str__(self) -> str:
+        return f"{self.role or 'all its scopes'} on {self.path}"
+
+
+class TokenMachine(models.Model):
+    """A machine that a token was issued for, as it was called then."""
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="machine_rows")
+    machine = models.ForeignKey(Machine, models.PROTECT, related_name="token_rows")
+    name = models.CharField(max_length=63)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["token", "machine"], name="a_token_names_a_machine_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TokenSecretQuerySet(models.QuerySet["TokenSecret"]):
+    def live(self, at: datetime) -> "TokenSecretQuerySet":
+        return self.filter(Q(valid_until=None) | Q(valid_until__gt=at))
+
+
+class TokenSecret(models.Model):
+    """The digest of one generation of a token's secret. At most two are live: the newest, and one in its overlap."""
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="secrets")
+    generation = models.PositiveIntegerField()
+    digest = models.BinaryField(max_length=32)
+    pepper_id = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+    valid_until = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    last_used_address = models.GenericIPAddressField(null=True)
+
+    objects = TokenSecretQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "generation"], name="one_secret_of_a_generation"),
+            models.UniqueConstraint(fields=["token"], condition=Q(valid_until=None), name="one_newest_secret"),
+        ]
+
+    def __str__(self) -> str:
+        return f"generation {self.generation}"
+
+
+class PepperCheck(models.Model):
+    """What each pepper makes of a known text: a wrong key is noticed before it calls every token invalid."""
+
+    pepper_id = models.PositiveIntegerField(primary_key=True)
+    check_value = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return f"pepper {self.pepper_id}"
+
+

@@ -1,0 +1,187 @@
+"""Verifies a credential: finds the record, proves the secret, decides, and leaves the use in the audit trail.
+
+Always from the database: a bounded number of queries a call, one event, the last use at most once a minute.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from audit.actions import Action, Outcome
+from audit.trail import Target, record
+from config.edge import context
+from config.edge.access import Actor
+from config.edge.clock import now
+from config.edge.refusals import DomainError
+from fleets import holdings
+from fleets.authority import TokenRights
+from tokens import peppers, secret
+from tokens.credentials import Credential
+from tokens.decision import STATUS_OF_DENIAL, Ask, Denial, Generation, Record, Status, Verdict, decide
+from tokens.models import Token, TokenSecret
+from tokens.rights import ceiling_of, rows_of
+
+LAST_USE_EVERY = timedelta(minutes=1)
+DETAIL = {
+    Denial.CREDENTIAL_MISSING: "No credential was sent.",
+    Denial.MULTIPLE_CREDENTIALS: "Send one credential, in one header.",
+    Denial.TOKEN_INVALID: "This is not a token that works here.",
+    Denial.TOKEN_REVOKED: "This token was revoked.",
+    Denial.TOKEN_REJECTED: "This token was never approved.",
+    Denial.TOKEN_PENDING: "This token waits for approval.",
+    Denial.TOKEN_EXPIRED: "This token has expired.",
+    Denial.TOKEN_DISABLED: "This token is disabled.",
+    Denial.OWNER_INACTIVE: "The owner of this token is not active.",
+    Denial.INSUFFICIENT_SCOPE: "This token does not hold the scope there.",
+}
+
+
+class CredentialRefused(DomainError):
+    """A credential that does not count, as the problem document says it (RFC 6750, 3)."""
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(DETAIL[denial], code=denial.value)
+        self.denial = denial
+        self.status = int(STATUS_OF_DENIAL[denial])
+        if self.status == 401:
+            error = "" if denial is Denial.CREDENTIAL_MISSING else f', error="invalid_token", error_description="{denial}"'
+            self.headers["WWW-Authenticate"] = f'Bearer realm="tokenhouse"{error}'
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A token whose secret was shown: its row, the generation that was shown, and the compiled record."""
+
+    token: Token
+    shown: TokenSecret
+    record: Record
+
+    @property
+    def actor(self) -> Actor:
+        return self.token.as_actor()
+
+    @property
+    def on_behalf_of(self) -> Actor:
+        return self.token.principal.as_actor()
+
+
+def verify(credential: Credential | Denial | None, ask: Ask) -> tuple[Proven | None, Verdict]:
+    """Steps 1 to 4 of the decision, and 7 where the ask names a scope. What is refused of a known token is recorded;
+    what is allowed is not yet: `record_use` does that, once, when the call's question is known.
+    """
+    if credential is None:
+        return None, Verdict(Denial.CREDENTIAL_MISSING)
+    if isinstance(credential, Denial):
+        return None, Verdict(credential)
+    proven = prove(credential)
+    if proven is None:
+        return None, Verdict(Denial.TOKEN_INVALID)
+    verdict = _named_otherwise(credential, proven) or decide(proven.record, ask)
+    if verdict.denial:
+        record_denial(proven, verdict.denial, ask)
+    return proven, verdict
+
+
+def prove(credential: Credential) -> Proven | None:
+    """The token whose secret this is. A malformed one touches no store; unknown and wrong are the same None."""
+    parsed = credential.parsed
+    if parsed is None:
+        return None
+    token = Token.objects.presented().filter(pk=parsed.token_id).first()
+    rows = list(TokenSecret.objects.filter(token_id=parsed.token_id).order_by("-generation")[:20])
+    shown = next((row for row in rows if _is_of(parsed.text, row)), None)
+    if not rows:
+        secret.digest(parsed.text, peppers.newest()[1])  # as much work as for a token that exists
+    if token is None or shown is None:
+        return None
+    compiled = compiled_record(token, shown)
+    if not compiled.generations and not token.is_ended:
+        return None  # a secret that was rotated away
+    return Proven(token, shown, compiled)
+
+
+def compiled_record(token: Token, shown: TokenSecret) -> Record:
+    """The token as plain values. The generation that was shown is in it only while it is live."""
+    principal = holdings.principal_of(token.principal, token.organization_id)
+    ceiling = ceiling_of(token)
+    generation = Generation(shown.generation, bytes(shown.digest), shown.pepper_id, shown.valid_until)
+    return Record(
+        token_id=token.pk,
+        organization_id=token.organization_id,
+        kind=token.kind,
+        status=Status(token.status),
+        expires_at=token.expires_at,
+        owner_active=principal.is_active,
+        rights=TokenRights(ceiling, rows_of(token, ceiling), principal.rights),
+        generations=(generation,) if generation.is_live(now()) else (),
+    )
+
+
+def record_use(proven: Proven, *, scope: str | None, path: str | None) -> None:
+    """The one event of an allowed call, and the last use where the one that is kept is a minute old."""
+    with transaction.atomic():
+        record(Action.TOKEN_USED, by=proven, target=proven.token, data=_asked(proven, scope, path))
+        _touch(proven)
+
+
+def record_denial(proven: Proven, denial: Denial, ask: Ask) -> None:
+    """The one event of a refused call; where another organization's door was tried, it learns of the attempt too."""
+    data = _asked(proven, ask.scope, ask.path)
+    with transaction.atomic():
+        record(
+            Action.TOKEN_DENIED, by=proven, target=proven.token, outcome=Outcome.DENIED, reason=denial.value, data=data
+        )
+        if ask.organization_id and ask.organization_id.int and ask.organization_id != proven.token.organization_id:
+            _record_foreign(ask.organization_id, denial)
+
+
+class _Foreigner:
+    """A token of another organization, of which this one learns nothing but that it was tried."""
+
+    actor = Actor("anonymous", "", "a token of another organization")
+    on_behalf_of = None
+
+
+def _record_foreign(organization_id: UUID, denial: Denial) -> None:
+    target = Target("token", "", "a token of another organization", organization_id)
+    record(Action.TOKEN_DENIED, by=_Foreigner(), target=target, outcome=Outcome.DENIED, reason=denial.value)
+
+
+def _asked(proven: Proven, scope: str | None, path: str | None) -> dict[str, Any]:
+    asked = context.current()
+    return {
+        "scope": scope,
+        "path": path,
+        "generation": proven.shown.generation,
+        "method": asked.method,
+        "address_path": asked.path,
+    }
+
+
+def _named_otherwise(credential: Credential, proven: Proven) -> Verdict | None:
+    """The PVE carrier names a principal and a token: both must be this token's, compared without case."""
+    if credential.principal is None or credential.name is None:
+        return None
+    names = (credential.principal.casefold(), credential.name.casefold())
+    if names == (proven.token.principal.username.casefold(), proven.token.name.casefold()):
+        return None
+    return Verdict(Denial.TOKEN_INVALID, "named_otherwise")
+
+
+def _is_of(text: str, row: TokenSecret) -> bool:
+    return secret.matches(text, bytes(row.digest), peppers.pepper(row.pepper_id))
+
+
+def _touch(proven: Proven) -> None:
+    at, address = now(), context.current().address
+    for row in (proven.token, proven.shown):
+        if _is_due(row.last_used_at, at):
+            type(row)._default_manager.filter(pk=row.pk).update(last_used_at=at, last_used_address=address)
+            row.last_used_at, row.last_used_address = at, address
+
+
+def _is_due(last: datetime | None, at: datetime) -> bool:
+    return last is None or at - last >= LAST_USE_EVERY
