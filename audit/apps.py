@@ -10,7 +10,7 @@ class AuditConfig(AppConfig):
     name = "audit"
 
     def ready(self) -> None:
-        from audit import readiness, triggers
+        from audit import organizations, readiness, triggers
 
         message = "audit events are append-only"
         triggers.register(
@@ -19,4 +19,5 @@ class AuditConfig(AppConfig):
         )
         post_migrate.connect(triggers.install, sender=self, dispatch_uid="audit.triggers")
         register_check(readiness.check_triggers, Tags.database)
+        register_check(organizations.check_registered)
         readiness.register()

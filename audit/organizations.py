@@ -1,4 +1,4 @@
-"""Which organization a reader of the trail means. The trail keeps ids only: who keeps the organizations says it here."""
+"""Which organization a reader of the trail means. The trail keeps only ids: `fleets` registers what they are called."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,4 +40,10 @@ def check_registered(**_kwargs: object) -> list[CheckMessage]:
     """Tokenhouse.E012: nobody says which organizations there are, so that the trail could not be read."""
     if _registered:
         return []
-    return [Error("Nobody keeps the organizations of the audit trail.", hint="Install `fleets`.", id="tokenhouse.E012")]
+    return [
+        Error(
+            "Nobody keeps the organizations of the audit trail.",
+            hint="Install `fleets`.",
+            id="tokenhouse.E012",
+        )
+    ]

@@ -9,10 +9,11 @@ class FleetsConfig(AppConfig):
     name = "fleets"
 
     def ready(self) -> None:
-        from audit import outbox
+        from audit import organizations, outbox
         from config.edge import health
-        from fleets import consequences, currency, sign_in
+        from fleets import consequences, currency, sign_in, visibility
 
+        organizations.register(organizations.Organizations(visibility.named, visibility.named_by_id))
         outbox.register("versions", currency.publish)
         user_logged_in.connect(sign_in.signed_in, dispatch_uid="fleets.signed_in")
         user_logged_out.connect(sign_in.signed_out, dispatch_uid="fleets.signed_out")

@@ -37,7 +37,7 @@ def policy_of(organization: Organization) -> OrganizationPolicy:
     default = OrganizationPolicy()
     return OrganizationPolicy(
         default_lifetime_days=stored.get("default_lifetime_days", default.default_lifetime_days),
-        approvals_needed=tuple(needed.get(risk.label, default.approvals_needed[risk]) for risk in Risk),  # type: ignore[arg-type]
+        approvals_needed=tuple(needed.get(risk.label, default.approvals_needed[risk]) for risk in Risk),
     )
 
 

@@ -37,7 +37,9 @@ def may_see_people(by: Access, path: str, organization_id: UUID) -> bool:
     permissions at the path; never for a fleet's tokens."""
     if by.is_operator or by.is_browser_session:
         return True
-    of_fleet = by.user is not None and TechnicalUser.objects.filter(user=by.user, fleet__isnull=False).exists()
+    of_fleet = (
+        by.user is not None and TechnicalUser.objects.filter(user=by.user, fleet__isnull=False).exists()
+    )
     return not of_fleet and by.permits(Scope.PERMISSIONS_MANAGE, path, organization_id)
 
 
@@ -79,8 +81,9 @@ def may_give_group_role(by: Access, group: Group, role: str) -> bool:
     if Scope.PERMISSIONS_MANAGE not in rights.at(ROOT):
         return False
     entries = entries_of_group(group)
-    given = [*group_holdings(role, entries), *entries]
-    return all(rights.at(rule.path) >= rule.scopes for rule in given)
+    given = [(held.path, held.scopes) for held in group_holdings(role, entries)]
+    given += [(entry.path, entry.scopes) for entry in entries]
+    return all(rights.at(path) >= scopes for path, scopes in given)
 
 
 def may_take_group_role(by: Access, group: Group) -> bool:

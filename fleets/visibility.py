@@ -7,10 +7,12 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from audit.organizations import Named
 from config.edge.access import Access, Rights
+from config.edge.parsing import is_plain_text
 from config.edge.refusals import FieldError, Invalid, Missing
 from fleets import paths
-from fleets.models import SLUG, Fleet, Machine, MachineQuerySet, Organization
+from fleets.models import Fleet, Machine, MachineQuerySet, Organization
 from fleets.scopes import Scope
 
 
@@ -21,7 +23,7 @@ def organizations(by: Access) -> QuerySet[Organization]:
 def organization(by: Access, slug: str | None = None) -> Organization:
     """The organization of that slug; without one the caller's only one, or the only one they are a member of."""
     if slug is not None:
-        found = organizations(by).filter(slug=slug).first() if SLUG.regex.fullmatch(slug) else None
+        found = organizations(by).filter(slug=slug).first() if is_plain_text(slug) else None
         if found is None:
             raise Missing("There is no such organization.")
         return found
@@ -44,6 +46,16 @@ def sole_organization(by: Access) -> Organization | None:
             )[:2]
         )
     return seen[0] if len(seen) == 1 else None
+
+
+def named(by: Access, slug: str | None) -> Named:
+    """`organization`, as the audit trail asks for it."""
+    found = organization(by, slug)
+    return Named(found.pk, found.slug)
+
+
+def named_by_id(organization_id: UUID) -> Named:
+    return Named(organization_id, Organization.objects.values_list("slug", flat=True).get(pk=organization_id))
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,9 @@ class Reach:
 
     def machines(self, scope: Scope = Scope.MACHINES_READ) -> MachineQuerySet:
         """The live machines on whose path the scope is held."""
-        wholly = [fleet.pk for fleet in self.open_fleets.values() if scope in self.rights.at(_any_machine(fleet))]
+        wholly = [
+            fleet.pk for fleet in self.open_fleets.values() if scope in self.rights.at(_any_machine(fleet))
+        ]
         included: list[UUID] = []
         excluded: list[UUID] = []
         for path, machine_id in self._named_machines.items():
@@ -97,7 +111,10 @@ class Reach:
 
     def _reaches(self, fleet: Fleet) -> bool:
         below = (path for path in self.rights.paths if paths.is_under(path, fleet.path))
-        return any(self.rights.at(path) for path in (fleet.path, f"{fleet.path}/machines", _any_machine(fleet), *below))
+        return any(
+            self.rights.at(path)
+            for path in (fleet.path, f"{fleet.path}/machines", _any_machine(fleet), *below)
+        )
 
 
 def reach(by: Access, organization_id: UUID) -> Reach:

@@ -25,20 +25,24 @@ class InstantField(forms.CharField):
                 raise ValueError(text)
             return instant.astimezone(UTC)
         except (ValueError, OverflowError):
-            raise ValidationError("An instant of RFC 3339, such as 2030-01-31T08:00:00Z.", code="invalid") from None
+            raise ValidationError(
+                "An instant of RFC 3339, such as 2030-01-31T08:00:00Z.", code="invalid"
+            ) from None
 
 
-class InstantFilter(django_filters.Filter):
+class InstantFilter(django_filters.Filter):  # type: ignore[misc]
     field_class = InstantField
 
 
-class EventFilters(django_filters.FilterSet):
+class EventFilters(django_filters.FilterSet):  # type: ignore[misc]
     organization = django_filters.CharFilter(method="judged", help_text="An organization's slug.")
     actor = django_filters.CharFilter(method="of_party", help_text="`type:id`, an id or a label.")
     action = django_filters.ChoiceFilter(choices=Action.choices)
     target = django_filters.CharFilter(method="of_party", help_text="`type:id`, an id or a label.")
     outcome = django_filters.ChoiceFilter(choices=Outcome.choices)
-    token = django_filters.CharFilter(method="about_token", help_text="A token's id: what it did, what was done to it.")
+    token = django_filters.CharFilter(
+        method="about_token", help_text="A token's id: what it did, what was done to it."
+    )
     request_id = django_filters.CharFilter(method="of_request", help_text="Ours, or the client's own.")
     since = InstantFilter("at", "gte", help_text="RFC 3339, included.")
     until = InstantFilter("at", "lt", help_text="RFC 3339, not included.")

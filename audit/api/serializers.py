@@ -15,7 +15,7 @@ class PartySerializer(StrictSerializer):
 
     type = serializers.CharField(read_only=True)
     id = serializers.CharField(read_only=True)
-    label = serializers.CharField(read_only=True)
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]
 
 
 class EventSerializer(StrictSerializer):
@@ -35,7 +35,7 @@ class EventSerializer(StrictSerializer):
     user_agent = serializers.CharField(read_only=True)
     request_id = serializers.CharField(read_only=True)
     client_request_id = serializers.CharField(read_only=True)
-    data = serializers.DictField(read_only=True)
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]
 
     @extend_schema_field(PartySerializer)
     def get_actor(self, event: Event) -> dict[str, Any]:

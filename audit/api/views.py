@@ -1,6 +1,6 @@
 """`audit/events/`: what happened in an organization, newest first."""
 
-from uuid import UUID
+from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
@@ -11,6 +11,7 @@ from audit.api.filters import EventFilters
 from audit.api.serializers import EventSerializer
 from audit.models import Event
 from config.edge.access import authorize
+from config.edge.ids import parsed_uuid
 from config.edge.refusals import Missing
 from config.edge.views import ApiViewSet
 
@@ -31,11 +32,16 @@ class Events(ApiViewSet):
         meant = organizations.registered().meant(self.access, request.query_params.get("organization"))
         authorize(self.access, READ, EVERYWHERE, meant.id)
         page = self.paginate_queryset(self.filter_queryset(Event.objects.filter(organization_id=meant.id)))
-        return self.get_paginated_response(self._presented(page or [], meant.slug, many=True))
+        return self.get_paginated_response(_presented(page or [], meant.slug, many=True))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        event = Event.objects.filter(pk=_id(pk), organization_id__in=self.access.organization_ids()).first()
+        seen = Event.objects.of_organizations(self.access.organization_ids())
+        event = seen.filter(pk=key).first() if (key := parsed_uuid(pk)) else None
         if event is None or event.organization_id is None:
             raise Missing("There is no such event.")
         authorize(self.access, READ, EVERYWHERE, event.organization_id)
-        return Response(self._presented(event, organizations.registered().of_id(event.organization_id).slug))
+        return Response(_presented(event, organizations.registered().of_id(event.organization_id).slug))
+
+
+def _presented(events: Any, slug: str, *, many: bool = False) -> Any:
+    return EventSerializer(events, many=many, context={"organization": slug}).data

@@ -13,3 +13,12 @@ def uuid7() -> UUID:
     value |= 0x7 << 76 | (random >> 62) << 64
     value |= 0b10 << 62 | random & (1 << 62) - 1
     return UUID(int=value)
+
+
+def parsed_uuid(text: str) -> UUID | None:
+    """The UUID that a path segment is, in its one spelling; None for all else."""
+    try:
+        key = UUID(text)
+    except ValueError:
+        return None
+    return key if str(key) == text else None

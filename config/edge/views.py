@@ -26,6 +26,8 @@ NO_STORE = {"Cache-Control": "no-store"}
 class EdgeView(APIView):
     """A REST framework view that knows its caller's access and settles its use when the answer is known."""
 
+    metadata_class = None  # OPTIONS is a 405: what there is stands in the OpenAPI description
+
     @property
     def access(self) -> Access:
         return access_of(self.request)

@@ -1,0 +1,1 @@
+"""The estate over HTTP: parse, call one verb, present."""

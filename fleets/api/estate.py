@@ -1,0 +1,115 @@
+"""What every resource of the estate shares: which organization is meant, which rows can be found, pages of a list."""
+
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer, Serializer
+
+from config.edge.access import authorize, authorize_somewhere
+from config.edge.ids import parsed_uuid
+from config.edge.refusals import InsufficientScope, Invalid, Missing
+from config.edge.views import ApiViewSet
+from fleets import policy, visibility
+from fleets.models import Organization, User
+from fleets.paths import ROOT
+from fleets.scopes import Scope
+
+Row = TypeVar("Row", bound=Model)
+
+
+class EstateViewSet(ApiViewSet):
+    """`found` and `listed` are how views reach rows: both know only the organizations that the caller may see."""
+
+    lists: ClassVar[frozenset[str]] = frozenset({"list"})
+    organization_lookup: ClassVar[str] = "organization"
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.action not in self.lists:  # lists are judged by their filters
+            for name in request.query_params:
+                if name != "organization":
+                    raise Invalid.field(name[:100], "There is no such parameter.", "unknown_parameter")
+
+    @property
+    def asked_organization(self) -> str | None:
+        return self.request.query_params.get("organization")
+
+    def organization(self) -> Organization:
+        """The organization of a list: named in the query, or implied."""
+        return visibility.organization(self.access, self.asked_organization)
+
+    def organization_of_body(self, needed: Scope) -> Organization:
+        """The organization in which something is to be made: named in the body, or implied.
+
+        The right is judged before the body wherever the caller means only one organization.
+        """
+        implied = visibility.sole_organization(self.access)
+        if implied:
+            authorize_somewhere(self.access, needed, implied.pk)
+        body: Any = self.request.data
+        slug = body.get("organization", self.asked_organization)
+        if slug is not None and not isinstance(slug, str):
+            raise Invalid.field("organization", "Not a valid string.")
+        if implied and slug in {None, implied.slug}:
+            return implied
+        meant = visibility.organization(self.access, slug)
+        authorize_somewhere(self.access, needed, meant.pk)
+        return meant
+
+    def found(self, rows: QuerySet[Row], key: str) -> Row:
+        """The row of that id; Missing where there is none in an organization that the caller may see."""
+        visible = self.access.organization_ids()
+        if self.asked_organization is not None:
+            visible &= {self.organization().pk}
+        seen = {f"{self.organization_lookup}__in": visible}
+        return self.row(rows.filter(**seen), key)
+
+    def row(self, rows: QuerySet[Row], key: str) -> Row:
+        """The row of that id among these; Missing where there is none."""
+        row = rows.filter(pk=pk).first() if (pk := parsed_uuid(key)) else None
+        if row is None:
+            raise Missing("There is no such object.")
+        return row
+
+    def decide(self, scope: Scope, path: str, organization_id: UUID) -> None:
+        """For tokens: require the scope. What people may do follows from their role, which the verb knows."""
+        if self.access.token_id is not None:
+            authorize(self.access, scope, path, organization_id)
+
+    def require_sight_of_people(self, organization_id: UUID, path: str = ROOT) -> None:
+        """For tokens: people's names take the right to manage permissions, and are never for a fleet's tokens."""
+        if self.access.token_id is None:
+            return
+        allowed = policy.may_see_people(self.access, path, organization_id)
+        self.access.note(Scope.PERMISSIONS_MANAGE, path, organization_id, allowed=allowed)
+        if not allowed:
+            raise InsufficientScope(Scope.PERMISSIONS_MANAGE, path)
+
+    def person(self, username: str, organization_id: UUID) -> User:
+        """Somebody of the organization; Missing alike for who works elsewhere and for who does not exist."""
+        present = (
+            User.objects.people()
+            .named(username)
+            .filter(memberships__organization=organization_id, memberships__left_at=None)
+        )
+        user: User | None = present.first()
+        if user is None:
+            raise Missing("There is no such member.")
+        return user
+
+    def body(self, command: type[Serializer[Any]]) -> dict[str, Any]:
+        """What the request's body says, as the command takes it."""
+        serializer = command(data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        values: dict[str, Any] = serializer.validated_data
+        return values
+
+    def listed(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]], **members: Any) -> Response:
+        """One page of the rows that the filters leave; `members` stand beside its results."""
+        page = self.paginate_queryset(self.filter_queryset(rows))
+        response = self.get_paginated_response(serializer(page or [], many=True).data)
+        response.data |= members
+        return response

@@ -1,0 +1,85 @@
+"""The filters of the estate's lists. `organization` and `fleet` are judged by the views: what is not there is a 404."""
+
+from typing import Any
+
+import django_filters
+from django import forms
+from django.db.models import QuerySet
+
+from fleets.models import Fleet, FleetMembership, Group, GroupMembership, Machine, Membership, Organization
+
+
+class WholeNumberFilter(django_filters.Filter):  # type: ignore[misc]
+    field_class = forms.IntegerField
+
+
+class Filters(django_filters.FilterSet):  # type: ignore[misc]
+    organization = django_filters.CharFilter(method="judged", help_text="An organization's slug.")
+
+    def judged(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """The view has applied it already."""
+        return rows
+
+
+class OrganizationFilters(Filters):
+    search = django_filters.CharFilter("name", "icontains", help_text="In the name.")
+
+    class Meta:
+        model = Organization
+        fields = ["slug"]
+
+
+class MemberFilters(Filters):
+    role = django_filters.ChoiceFilter(choices=Membership.Role.choices)
+    username = django_filters.CharFilter("user__username", "iexact")
+    suspended = django_filters.BooleanFilter("suspended_at", "isnull", exclude=True)
+    search = django_filters.CharFilter("user__name", "icontains", help_text="In the name.")
+
+    class Meta:
+        model = Membership
+        fields: list[str] = []
+
+
+class FleetFilters(Filters):
+    search = django_filters.CharFilter("name", "icontains", help_text="In the name.")
+
+    class Meta:
+        model = Fleet
+        fields = ["slug"]
+
+
+class GroupFilters(Filters):
+    search = django_filters.CharFilter("name", "icontains", help_text="In the name.")
+
+    class Meta:
+        model = Group
+        fields = ["slug"]
+
+
+class FleetMemberFilters(Filters):
+    role = django_filters.ChoiceFilter(choices=FleetMembership.Role.choices)
+
+    class Meta:
+        model = FleetMembership
+        fields: list[str] = []
+
+
+class GroupMemberFilters(Filters):
+    role = django_filters.ChoiceFilter(choices=GroupMembership.Role.choices)
+
+    class Meta:
+        model = GroupMembership
+        fields: list[str] = []
+
+
+class MachineFilters(Filters):
+    fleet = django_filters.CharFilter(method="judged", help_text="A fleet's slug.")
+    tag = django_filters.CharFilter("tag_rows__tag")
+    kind = django_filters.ChoiceFilter(choices=Machine.Kind.choices)
+    vmid = WholeNumberFilter("vmid")
+    name = django_filters.CharFilter("name", "iexact")
+    search = django_filters.CharFilter("name", "icontains", help_text="In the name.")
+
+    class Meta:
+        model = Machine
+        fields: list[str] = []

@@ -1,0 +1,273 @@
+"""How the estate is written in JSON.
+
+Each resource has one representation, in which nothing can be set, and a command for each verb that opens what the verb
+takes: so a command knows which fields are read-only and which do not exist.
+"""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from config.edge.serializers import StrictSerializer, Text
+from fleets.models import FleetMembership, GroupMembership, Machine, MachineAction, Membership
+
+MOST_ITEMS = 64  # disks or networks of a machine
+MOST_TAGS = 50
+LARGEST_NUMBER = 2**53 - 1  # what every JSON reader keeps exact
+
+
+class Number(serializers.IntegerField):
+    """A whole number as JSON has it: no string, no boolean, no fraction."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+def seen(source: str = "", **options: Any) -> serializers.CharField:
+    """A text of the representation."""
+    if source:
+        options["source"] = source
+    return serializers.CharField(read_only=True, **options)
+
+
+def organization() -> serializers.CharField:
+    return seen("organization.slug", help_text="The organization's slug.")
+
+
+def organization_to_be() -> serializers.CharField:
+    """For commands that create: judged by the view, before anything else of the body."""
+    return serializers.CharField(
+        required=False, help_text="Its slug. Implied by a token or a single membership."
+    )
+
+
+class Nothing(StrictSerializer):
+    """A command that takes nothing."""
+
+
+class Suspension(StrictSerializer):
+    reason = Text(max_length=1000, required=False, allow_blank=True, multiline=True)
+
+
+# Organizations
+
+
+class OrganizationSerializer(StrictSerializer):
+    id = serializers.UUIDField(read_only=True)
+    organization = seen("slug", help_text="Its own slug.")
+    slug = seen()
+    name = seen()
+    policy = serializers.DictField(read_only=True, help_text="What it lays down for its tokens.")
+    created_at = serializers.DateTimeField(read_only=True)
+
+
+class OrganizationOpening(OrganizationSerializer):
+    slug = Text(max_length=63)
+    name = Text(max_length=150)
+
+
+class OrganizationChange(OrganizationSerializer):
+    name = Text(max_length=150, required=False)
+    policy = serializers.DictField(required=False, help_text="The policies to change; the others stay.")
+
+
+# Members
+
+
+class MemberSerializer(StrictSerializer):
+    id = serializers.UUIDField(read_only=True)
+    organization = organization()
+    username = seen("user.username")
+    name = seen("user.name")
+    role = serializers.ChoiceField(Membership.Role.choices, read_only=True)
+    joined_at = serializers.DateTimeField(read_only=True)
+    suspended_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class MemberInvitation(MemberSerializer):
+    organization = organization_to_be()
+    username = Text(max_length=63)
+    name = Text(max_length=150, required=False, allow_blank=True, default="")
+    email = Text(max_length=254, required=False, allow_blank=True, default="")
+    role = serializers.ChoiceField(Membership.Role.choices)
+
+
+class MemberChange(MemberSerializer):
+    role = serializers.ChoiceField(Membership.Role.choices, required=False)
+
+
+# Fleets, groups and who belongs to them
+
+
+class GroupSerializer(StrictSerializer):
+    id = serializers.UUIDField(read_only=True)
+    organization = organization()
+    slug = seen()
+    name = seen()
+    created_at = serializers.DateTimeField(read_only=True)
+
+
+class GroupOpening(GroupSerializer):
+    organization = organization_to_be()
+    slug = Text(max_length=63)
+    name = Text(max_length=150)
+
+
+class GroupChange(GroupSerializer):
+    name = Text(max_length=150, required=False)
+
+
+class FleetSerializer(GroupSerializer):
+    path = seen(help_text="Where entries and grants name it.")
+
+
+class FleetOpening(FleetSerializer, GroupOpening):
+    pass
+
+
+class FleetChange(FleetSerializer, GroupChange):
+    pass
+
+
+class FleetMemberSerializer(StrictSerializer):
+    id = serializers.UUIDField(read_only=True)
+    organization = seen("fleet.organization.slug")
+    fleet = seen("fleet.slug")
+    username = seen("user.username")
+    name = seen("user.name")
+    role = serializers.ChoiceField(FleetMembership.Role.choices, read_only=True)
+    joined_at = serializers.DateTimeField(read_only=True)
+
+
+class FleetMemberAddition(FleetMemberSerializer):
+    username = Text(max_length=63)
+    role = serializers.ChoiceField(FleetMembership.Role.choices)
+
+
+class FleetMemberChange(FleetMemberSerializer):
+    role = serializers.ChoiceField(FleetMembership.Role.choices, required=False)
+
+
+class GroupMemberSerializer(StrictSerializer):
+    id = serializers.UUIDField(read_only=True)
+    organization = seen("group.organization.slug")
+    group = seen("group.slug")
+    username = seen("user.username")
+    name = seen("user.name")
+    role = serializers.ChoiceField(GroupMembership.Role.choices, read_only=True)
+    joined_at = serializers.DateTimeField(read_only=True)
+
+
+class GroupMemberAddition(GroupMemberSerializer):
+    username = Text(max_length=63)
+    role = serializers.ChoiceField(GroupMembership.Role.choices)
+
+
+class GroupMemberChange(GroupMemberSerializer):
+    role = serializers.ChoiceField(GroupMembership.Role.choices, required=False)
+
+
+# Machines
+
+
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object", "additionalProperties": {}}]})
+class Device(serializers.Field[Any, Any, Any, Any]):
+    """A disk or a network: its name, or a flat object that describes it."""
+
+    default_error_messages = {
+        "invalid": "A text of at most 200 characters, or a flat object of at most 20 of them."
+    }
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and 0 < len(data) <= 20:
+            values = [*data, *data.values()]
+        elif isinstance(data, str) and data:
+            values = [data]
+        else:
+            self.fail("invalid")
+        for value in values:
+            if not (value is None or isinstance(value, bool | int | float | str)) or len(str(value)) > 200:
+                self.fail("invalid")
+        return data
+
+
+class ConfigurationSerializer(StrictSerializer):
+    """All of it when read, some of it when changed."""
+
+    cpus = Number(min_value=1, max_value=4096, allow_null=True, required=False)
+    memory = Number(
+        min_value=1, max_value=LARGEST_NUMBER, allow_null=True, required=False, help_text="Bytes."
+    )
+    disks = serializers.ListField(child=Device(), max_length=MOST_ITEMS, required=False)
+    networks = serializers.ListField(child=Device(), max_length=MOST_ITEMS, required=False)
+
+
+class MachineSerializer(StrictSerializer):
+    id = serializers.UUIDField(read_only=True)
+    organization = organization()
+    fleet = seen("fleet.slug", help_text="The fleet's slug.")
+    name = seen()
+    vmid = serializers.IntegerField(read_only=True, allow_null=True)
+    kind = serializers.ChoiceField(Machine.Kind.choices, read_only=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    configuration = ConfigurationSerializer(read_only=True)
+    registered_at = serializers.DateTimeField(read_only=True)
+    deregistered_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class MachineRegistration(MachineSerializer):
+    organization = organization_to_be()
+    fleet = serializers.CharField(help_text="The fleet's slug.")
+    name = Text(max_length=63)
+    vmid = Number(required=False, allow_null=True)
+    kind = serializers.ChoiceField(Machine.Kind.choices, required=False)
+    tags = serializers.ListField(child=Text(max_length=63), max_length=MOST_TAGS, required=False)
+
+
+class MachineRetagging(MachineSerializer):
+    tags = serializers.ListField(child=Text(max_length=63), max_length=MOST_TAGS, required=False)
+
+
+class MachineMove(StrictSerializer):
+    fleet = serializers.CharField(help_text="Slug of the fleet that takes it.")
+
+
+class MachineActionSerializer(StrictSerializer):
+    """Without who asked: a fleet's controller reads these with a fleet token, which sees no people."""
+
+    id = serializers.UUIDField(read_only=True)
+    organization = seen("machine.organization.slug")
+    machine = serializers.UUIDField(read_only=True, source="machine_id")
+    action = serializers.ChoiceField(MachineAction.Action.choices, read_only=True)
+    state = serializers.ChoiceField(MachineAction.State.choices, read_only=True)
+    requested_at = serializers.DateTimeField(read_only=True)
+
+
+class MachineActionRequest(MachineActionSerializer):
+    action = serializers.ChoiceField(MachineAction.Action.choices)
+
+
+# The catalogue
+
+
+class ScopeSerializer(StrictSerializer):
+    organization = seen(allow_null=True, help_text="Null: built in.")
+    name = seen()
+    area = seen()
+    risk = serializers.ChoiceField(["low", "medium", "high"], read_only=True)
+    description = seen()
+
+
+class RoleSerializer(StrictSerializer):
+    organization = seen(allow_null=True, help_text="Null: built in.")
+    name = seen()
+    scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    scopes_at_root = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="What it gives by an entry at `/`."
+    )

@@ -1,0 +1,22 @@
+"""The estate's resources under /api/v1/."""
+
+from rest_framework.routers import SimpleRouter
+
+from fleets.api.catalogue import Roles, Scopes
+from fleets.api.machines import MachineActions, Machines
+from fleets.api.organizations import Members, Organizations
+from fleets.api.owners import FleetMembers, Fleets, GroupMembers, Groups
+
+router = SimpleRouter()
+router.register("organizations", Organizations, "organization")
+router.register("members", Members, "member")
+router.register("groups", Groups, "group")
+router.register(r"groups/(?P<group_id>[^/]+)/members", GroupMembers, "group-member")
+router.register("fleets", Fleets, "fleet")
+router.register(r"fleets/(?P<fleet_id>[^/]+)/members", FleetMembers, "fleet-member")
+router.register("machines", Machines, "machine")
+router.register(r"machines/(?P<machine_id>[^/]+)/actions", MachineActions, "machine-action")
+router.register("scopes", Scopes, "scope")
+router.register("roles", Roles, "role")
+
+urlpatterns = router.urls
