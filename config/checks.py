@@ -1,0 +1,97 @@
+"""System checks of the settings: combinations that would be unsafe, each with what to do about it."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+SHORTEST_PEPPER = 32  # bytes: as long as the digest that it keys
+WIDEST_PROXY = {4: 8, 6: 16}  # prefix lengths: a network wider than this is no list of proxies
+
+Apps = Sequence[AppConfig] | None
+
+
+@register(Tags.security)
+def check_peppers(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    short = sorted(number for number, key in settings.PEPPERS.items() if len(key) < SHORTEST_PEPPER)
+    if not short:
+        return []
+    return [
+        Error(
+            f"Pepper {', '.join(map(str, short))} has fewer than {SHORTEST_PEPPER} bytes.",
+            hint="Make one with `openssl rand -hex 32` and add it to TOKENHOUSE_PEPPERS under the next number.",
+            id="tokenhouse.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_trusted_proxies(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    return [message for text in settings.TRUSTED_PROXIES if (message := _about_proxy(text))]
+
+
+def _about_proxy(text: str) -> CheckMessage | None:
+    hint = "Name the addresses of your proxies in TRUSTED_PROXIES, such as 10.0.0.5 or 10.0.0.0/28."
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        return Error(f"TRUSTED_PROXIES: {error}.", hint=hint, id="tokenhouse.E002")
+    if network.prefixlen < WIDEST_PROXY[network.version]:
+        return Error(
+            f"TRUSTED_PROXIES trusts {text}: nearly everybody could choose the address that restrictions see.",
+            hint=hint,
+            id="tokenhouse.E003",
+        )
+    return None
+
+
+@register(Tags.security)
+def check_redis_databases(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    redis = settings.REDIS
+    if len({redis.cache, redis.state, redis.broker}) == 3:
+        return []
+    return [
+        Error(
+            "The cache shares its Redis database with versions or the broker: clearing the cache would empty them.",
+            hint="Let REDIS_URL name the first of three free databases, or set CACHE_URL, STATE_URL and BROKER_URL.",
+            id="tokenhouse.E004",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_debug(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    if not settings.DEBUG or _is_loopback(settings.BIND):
+        return []
+    return [
+        Error(
+            f"DEBUG is on while the server listens on {settings.BIND}: its error pages show settings and variables.",
+            hint="Unset DEBUG, or bind to 127.0.0.1.",
+            id="tokenhouse.E005",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_public_url(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    if settings.PUBLIC_URL.startswith("https://"):
+        return []
+    return [
+        Warning(
+            "PUBLIC_URL is not https: cookies and tokens travel in the clear, and cookies are not marked secure.",
+            hint="Put a TLS proxy in front and set PUBLIC_URL=https://… (docs/security.md).",
+            id="tokenhouse.W006",
+        )
+    ]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

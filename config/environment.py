@@ -143,7 +143,7 @@ def _redis_database(url: str, offset: int) -> str:
     try:
         if parts.scheme == "unix":
             query["db"] = str(int(query.get("db", "0")) + offset)
-            return urlunsplit(parts._replace(query=urlencode(query)))
+            return f"unix://{parts.path}?{urlencode(query)}"  # urlunsplit would drop the slashes
         number = int(parts.path.lstrip("/") or "0")
     except ValueError:
         raise ImproperlyConfigured("REDIS_URL must end in a database number, such as redis://host:6379/0.") from None

@@ -65,6 +65,7 @@ def configure(config: dict[str, Any]) -> None:
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "loggers": {"django.request": {"level": "ERROR"}},  # our own line says each request's status
             "root": {"handlers": ["stderr"], "level": config["level"]},
         }
     )

@@ -144,7 +144,6 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Static files
 STATIC_URL = "static/"
-STATIC_ROOT = DATA / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -186,5 +185,6 @@ LOGGING_CONFIG = "config.logs.configure"
 LOGGING = {"level": env.text("LOG_LEVEL")}
 
 SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # usernames are unique without case, by a constraint on Lower("username")
     "security.W008",  # SECURE_SSL_REDIRECT: the proxy's task, so that health checks may use plain HTTP
 ]
