@@ -19,7 +19,6 @@ from tests.servers.house import House
 from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
 
-
 hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no failure
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("soak" if "SOAK_ROUNDS" in os.environ else "suite")
