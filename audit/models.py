@@ -36,8 +36,8 @@ class EventQuerySet(models.QuerySet["Event"]):
     def delete(self) -> NoReturn:
         raise AppendOnly("Events are append-only.")
 
-    _raw_delete = delete
-    _update = update
+    def _raw_delete(self, using: str | None) -> NoReturn:
+        raise AppendOnly("Events are append-only.")
 
 
 class Event(models.Model):

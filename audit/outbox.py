@@ -40,7 +40,9 @@ def settle(rows: Sequence[OutboxRow]) -> bool:
         try:
             _publishers[kind]([row.payload for row in batch])
         except Exception as error:  # after the commit nothing can fail the answer
-            log.warning("effects stay owed", extra={"kind": kind, "rows": len(batch), "error": type(error).__name__})
+            log.warning(
+                "effects stay owed", extra={"kind": kind, "rows": len(batch), "error": type(error).__name__}
+            )
         else:
             done += [row.pk for row in batch]
     try:

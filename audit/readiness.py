@@ -9,7 +9,9 @@ from django.db.migrations.executor import MigrationExecutor
 from audit import triggers
 from config.edge import health
 
-_migrated = False  # once seen, a process does not ask again: migrations are never taken back under a running server
+_migrated = (
+    False  # once seen, a process does not ask again: migrations are never taken back under a running server
+)
 
 
 def register() -> None:

@@ -76,7 +76,9 @@ def _is_worth_another_try(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", None) in AGAIN
 
 
-def _record_denial(action: Action, refusal: Refused, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def _record_denial(
+    action: Action, refusal: Refused, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
     about = next((value for value in (*args, *kwargs.values()) if hasattr(value, "audit_target")), None)
     target = about.audit_target() if about is not None else Target("installation", "", "installation")
     data = {"detail": refusal.detail, **refusal.members}

@@ -22,7 +22,11 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("TOKENHOUSE_DATA", str(REPOSITORY / "var"), "Folder of the embedded database, generated secrets and logs."),
+    Setting(
+        "TOKENHOUSE_DATA",
+        str(REPOSITORY / "var"),
+        "Folder of the embedded database, generated secrets and logs.",
+    ),
     Setting("SECRET_KEY", None, "Signs sessions and CSRF tokens. `make run` generates one."),
     Setting(
         "TOKENHOUSE_PEPPERS",
@@ -31,14 +35,28 @@ SETTINGS = (
         "secrets, the others stay readable. `make run` generates one.",
     ),
     Setting("DATABASE_URL", "", "`postgres://…`; empty is a SQLite file in the data folder."),
-    Setting("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis or Valkey: cache, state and broker take this database and the two after it."),
+    Setting(
+        "REDIS_URL",
+        "redis://127.0.0.1:6379/0",
+        "Redis or Valkey: cache, state and broker take this database and the two after it.",
+    ),
     Setting("CACHE_URL", "", "Overrides the database derived from REDIS_URL for Django's cache."),
     Setting("STATE_URL", "", "Overrides the one for versions and counters."),
     Setting("BROKER_URL", "", "Overrides the one for Celery's broker."),
-    Setting("PUBLIC_URL", "http://127.0.0.1:8000", "Where people and clients reach Tokenhouse; https turns on secure cookies and HSTS."),
-    Setting("ALLOWED_HOSTS", "", "Host names that are answered; empty is the host of PUBLIC_URL and loopback."),
+    Setting(
+        "PUBLIC_URL",
+        "http://127.0.0.1:8000",
+        "Where people and clients reach Tokenhouse; https turns on secure cookies and HSTS.",
+    ),
+    Setting(
+        "ALLOWED_HOSTS", "", "Host names that are answered; empty is the host of PUBLIC_URL and loopback."
+    ),
     Setting("BIND", "127.0.0.1", "Address that the web server listens on."),
-    Setting("TRUSTED_PROXIES", "", "Networks of proxies whose X-Forwarded-For and -Proto are believed; none by default."),
+    Setting(
+        "TRUSTED_PROXIES",
+        "",
+        "Networks of proxies whose X-Forwarded-For and -Proto are believed; none by default.",
+    ),
     Setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting("DEBUG", "false", "Django's debug pages. Never on a public address."),
 )
@@ -93,14 +111,18 @@ class Environment:
         """Django's DATABASES entry: PostgreSQL by DATABASE_URL, else SQLite with settings that survive a power cut."""
         url = self.text("DATABASE_URL")
         config: dict[str, Any] = dict(
-            environ.Env.db_url_config(url) if url else {"ENGINE": "django.db.backends.sqlite3", "NAME": str(data / "tokenhouse.sqlite3")}
+            environ.Env.db_url_config(url)
+            if url
+            else {"ENGINE": "django.db.backends.sqlite3", "NAME": str(data / "tokenhouse.sqlite3")}
         )
         options = config.setdefault("OPTIONS", {})
         if config["ENGINE"].endswith("sqlite3"):
             synchronous = os.environ.get("SQLITE_SYNCHRONOUS", "FULL")
             options["transaction_mode"] = "IMMEDIATE"
             options["timeout"] = 10  # seconds
-            options["init_command"] = f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;"
+            options["init_command"] = (
+                f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;"
+            )
         else:
             options.setdefault("connect_timeout", 5)
             config["CONN_HEALTH_CHECKS"] = True
@@ -146,7 +168,9 @@ def _redis_database(url: str, offset: int) -> str:
             return f"unix://{parts.path}?{urlencode(query)}"  # urlunsplit would drop the slashes
         number = int(parts.path.lstrip("/") or "0")
     except ValueError:
-        raise ImproperlyConfigured("REDIS_URL must end in a database number, such as redis://host:6379/0.") from None
+        raise ImproperlyConfigured(
+            "REDIS_URL must end in a database number, such as redis://host:6379/0."
+        ) from None
     return urlunsplit(parts._replace(path=f"/{number + offset}"))
 
 

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from config.edge import health, problems
@@ -18,7 +18,7 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
     return problems.not_found(request, Exception())
 
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("fleets.api.urls")),
     path("", include("tokens.api.urls")),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),

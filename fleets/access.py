@@ -57,7 +57,12 @@ class PersonAccess:
         data = {"scope": scope, "path": path}
         with transaction.atomic():
             record(
-                Action.ACCESS_DENIED, by=self, target=target, outcome=Outcome.DENIED, reason="insufficient_scope", data=data
+                Action.ACCESS_DENIED,
+                by=self,
+                target=target,
+                outcome=Outcome.DENIED,
+                reason="insufficient_scope",
+                data=data,
             )
 
 

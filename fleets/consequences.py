@@ -42,4 +42,6 @@ def check_registered(**_kwargs: Any) -> list[CheckMessage]:
     """Tokenhouse.E011: nobody registered, so that departures would end no tokens."""
     if _registered:
         return []
-    return [Error("No consequences of departures are registered.", hint="Install `tokens`.", id="tokenhouse.E011")]
+    return [
+        Error("No consequences of departures are registered.", hint="Install `tokens`.", id="tokenhouse.E011")
+    ]

@@ -15,7 +15,16 @@ from fleets.authority import (
     role_scopes,
     technical_fleet_holdings,
 )
-from fleets.models import AclEntry, FleetMembership, Group, GroupMembership, Membership, MembershipQuerySet, TechnicalUser, User
+from fleets.models import (
+    AclEntry,
+    FleetMembership,
+    Group,
+    GroupMembership,
+    Membership,
+    MembershipQuerySet,
+    TechnicalUser,
+    User,
+)
 
 NOTHING = PrincipalRights()
 
@@ -63,7 +72,9 @@ def _of_person(user: User, organization_id: UUID) -> PrincipalRights:
         .filter(user=user, group__organization_id=organization_id, group__closed_at=None)
         .values_list("group_id", "role")
     )
-    rows = list(AclEntry.objects.filter(Q(user=user) | Q(group_id__in=groups), organization_id=organization_id))
+    rows = list(
+        AclEntry.objects.filter(Q(user=user) | Q(group_id__in=groups), organization_id=organization_id)
+    )
     living = places.living(organization_id, (row.path for row in rows))
     rows = [row for row in rows if row.path in living]
     holdings = list(organization_holdings(role))
@@ -79,7 +90,11 @@ def _of_person(user: User, organization_id: UUID) -> PrincipalRights:
 
 
 def _of_technical_user(user: User, organization_id: UUID) -> PrincipalRights:
-    technical = TechnicalUser.objects.select_related("fleet").filter(user=user, organization_id=organization_id).first()
+    technical = (
+        TechnicalUser.objects.select_related("fleet")
+        .filter(user=user, organization_id=organization_id)
+        .first()
+    )
     if technical is None or (technical.fleet and technical.fleet.closed_at):
         return NOTHING
     rows = list(AclEntry.objects.filter(user=user, organization_id=organization_id))

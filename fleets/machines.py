@@ -37,7 +37,12 @@ def register(
     _set_tags(machine, tags)
     if vmid is not None:  # /vms/<vmid> means another path from now on
         currency.raise_(fleet.organization)
-    record(Action.MACHINE_REGISTERED, by=by, target=machine, data={"fleet": fleet.slug, "vmid": vmid, "kind": kind})
+    record(
+        Action.MACHINE_REGISTERED,
+        by=by,
+        target=machine,
+        data={"fleet": fleet.slug, "vmid": vmid, "kind": kind},
+    )
     return machine
 
 
@@ -87,7 +92,9 @@ def configure(machine: Machine, *, changes: dict[str, Any], by: Access) -> None:
     _claim(machine)
     machine.configuration = {**before, **changes}
     machine.save(update_fields=["configuration"])
-    difference = {name: [before.get(name), value] for name, value in changes.items() if before.get(name) != value}
+    difference = {
+        name: [before.get(name), value] for name, value in changes.items() if before.get(name) != value
+    }
     record(Action.MACHINE_CONFIGURED, by=by, target=machine, data={"changes": difference})
 
 

@@ -58,7 +58,11 @@ def invite(
         user.save(force_insert=True)
         record(Action.MEMBER_INVITED, by=by, target=organization, data={"username": username})
     else:
-        known = by.is_operator or by.user.is_superuser or user.memberships.filter(organization=organization).exists()
+        known = (
+            by.is_operator
+            or by.user.is_superuser
+            or user.memberships.filter(organization=organization).exists()
+        )
         if not known:
             raise Conflict("This username is taken.", code="username_taken")
     return join(organization, user=user, role=role, by=by)
@@ -72,8 +76,12 @@ def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
     _require_another_owner(membership)
     user = User.objects.select_for_update().get(pk=membership.user_id)
     _end(membership)
-    fleets = FleetMembership.objects.present().filter(user=user, fleet__organization=membership.organization_id)
-    groups = GroupMembership.objects.present().filter(user=user, group__organization=membership.organization_id)
+    fleets = FleetMembership.objects.present().filter(
+        user=user, fleet__organization=membership.organization_id
+    )
+    groups = GroupMembership.objects.present().filter(
+        user=user, group__organization=membership.organization_id
+    )
     fleets.update(left_at=now())
     groups.update(left_at=now())
     currency.raise_(user)
@@ -149,7 +157,9 @@ def change_fleet_role(membership: FleetMembership, *, role: str, by: Access) -> 
     before = membership.role
     _change(membership, role=role)
     currency.raise_(membership.user)
-    record(Action.FLEET_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}})
+    record(
+        Action.FLEET_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}}
+    )
 
 
 @verb(Action.GROUP_MEMBER_JOINED)
@@ -180,7 +190,9 @@ def change_group_role(membership: GroupMembership, *, role: str, by: Access) -> 
     before = membership.role
     _change(membership, role=role)
     currency.raise_(membership.user)
-    record(Action.GROUP_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}})
+    record(
+        Action.GROUP_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}}
+    )
 
 
 def _lock_organization(membership: Membership) -> None:
@@ -198,7 +210,12 @@ def _require_another_owner(membership: Membership) -> None:
 
 def _require_member(user: User, organization_id: Any) -> None:
     """Locks the membership, so that a departure under way is waited for."""
-    if not Membership.objects.select_for_update().active().filter(user=user, organization=organization_id).exists():
+    if (
+        not Membership.objects.select_for_update()
+        .active()
+        .filter(user=user, organization=organization_id)
+        .exists()
+    ):
         raise Invalid.field("username", "Not an active member of the organization.")
 
 

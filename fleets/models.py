@@ -20,7 +20,8 @@ from config.edge.ids import uuid7
 from fleets import paths
 
 NAME = RegexValidator(
-    r"\A[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}\Z", "Letters, digits and . _ @ + - only, at most 63, a letter or digit first."
+    r"\A[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}\Z",
+    "Letters, digits and . _ @ + - only, at most 63, a letter or digit first.",
 )
 SLUG = RegexValidator(r"\A[a-z0-9][a-z0-9-]{0,62}\Z", "Lower-case letters, digits and hyphens, at most 63.")
 
@@ -329,7 +330,9 @@ class Machine(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "vmid"], condition=Q(deregistered_at=None), name="one_live_machine_of_a_vmid"
+                fields=["organization", "vmid"],
+                condition=Q(deregistered_at=None),
+                name="one_live_machine_of_a_vmid",
             ),
             models.UniqueConstraint(
                 "fleet", Lower("name"), condition=Q(deregistered_at=None), name="one_live_machine_of_a_name"
@@ -428,7 +431,9 @@ class AclEntry(AccessRule):
                 name="an_entry_names_a_user_or_a_group",
             ),
             models.UniqueConstraint(
-                fields=["organization", "path", "user"], condition=~Q(user=None), name="one_entry_of_a_user_at_a_path"
+                fields=["organization", "path", "user"],
+                condition=~Q(user=None),
+                name="one_entry_of_a_user_at_a_path",
             ),
             models.UniqueConstraint(
                 fields=["organization", "path", "group"],
@@ -442,5 +447,3 @@ class AclEntry(AccessRule):
 
     def audit_target(self) -> Target:
         return Target("entry", str(self.pk), str(self), self.organization_id)
-
-

@@ -54,10 +54,14 @@ def parsed(data: dict[str, Any], *, before: OrganizationPolicy) -> OrganizationP
             raise Invalid.field(f"policy.{name}", "An object of low, medium and high.")
         for risk, count in value.items():
             if risk not in merged[name]:
-                raise Invalid.field(f"policy.{name}.{str(risk)[:20]}", "There is no such risk.", "unknown_field")
+                raise Invalid.field(
+                    f"policy.{name}.{str(risk)[:20]}", "There is no such risk.", "unknown_field"
+                )
             merged[name][risk] = _whole(f"policy.{name}.{risk}", count, 0, MOST_APPROVALS)
     needed = merged["approvals_needed"]
-    return OrganizationPolicy(merged["default_lifetime_days"], (needed["low"], needed["medium"], needed["high"]))
+    return OrganizationPolicy(
+        merged["default_lifetime_days"], (needed["low"], needed["medium"], needed["high"])
+    )
 
 
 def _whole(field: str, value: Any, least: int, most: int) -> int:

@@ -40,7 +40,9 @@ def rename(organization: Organization, *, name: str, by: Access) -> None:
     currency.claim(organization)
     organization.name = name
     organization.save(update_fields=["name"])
-    record(Action.ORGANIZATION_CHANGED, by=by, target=organization, data={"changes": {"name": [before, name]}})
+    record(
+        Action.ORGANIZATION_CHANGED, by=by, target=organization, data={"changes": {"name": [before, name]}}
+    )
 
 
 @verb(Action.POLICY_CHANGED)
@@ -109,7 +111,9 @@ def set_entry(
     if role not in Role:
         raise Invalid.field("role", "There is no such role.", "unknown_role")
     require(policy.may_set_entry(by, organization, path, role), "You may not give this role there.")
-    entry = AclEntry(organization=organization, path=path, role=role, propagate=propagate, user=user, group=group)
+    entry = AclEntry(
+        organization=organization, path=path, role=role, propagate=propagate, user=user, group=group
+    )
     try:
         with transaction.atomic():
             entry.save(force_insert=True)
@@ -124,10 +128,16 @@ def set_entry(
 
 def _require_quorum(organization: Organization, needed: int) -> None:
     """Nobody decides on their own request: it takes one more than the approvals asked for."""
-    people = User.objects.active().people().filter(
-        memberships__organization=organization, memberships__left_at=None, memberships__suspended_at=None
+    people = (
+        User.objects.active()
+        .people()
+        .filter(
+            memberships__organization=organization, memberships__left_at=None, memberships__suspended_at=None
+        )
     )
-    deciders = [user for user in people if Scope.APPROVALS_DECIDE in rights_of(user, organization.pk).at(ROOT)]
+    deciders = [
+        user for user in people if Scope.APPROVALS_DECIDE in rights_of(user, organization.pk).at(ROOT)
+    ]
     if len(deciders) <= needed:
         raise Conflict(
             f"{needed} approvals need at least {needed + 1} people who may decide; there are {len(deciders)}.",

@@ -20,7 +20,9 @@ def resolved(organization_id: UUID, text: str, *, field: str = "path") -> str:
     except paths.PathError as error:
         raise Invalid.field(field, str(error), "bad_path") from None
     if vmid := paths.vmid_of(path):
-        machine = Machine.objects.live().select_related("fleet").filter(organization_id=organization_id, vmid=vmid)
+        machine = (
+            Machine.objects.live().select_related("fleet").filter(organization_id=organization_id, vmid=vmid)
+        )
         bearer = machine.first()
         return bearer.path if bearer else path
     if path not in living(organization_id, [path]):
@@ -34,7 +36,9 @@ def living(organization_id: UUID, named: Iterable[str]) -> frozenset[str]:
     in_fleets = {path: paths.fleet_slug_of(path) for path in named if paths.fleet_slug_of(path)}
     if not in_fleets:
         return named
-    fleets = Fleet.objects.filter(organization_id=organization_id, closed_at=None, slug__in=set(in_fleets.values()))
+    fleets = Fleet.objects.filter(
+        organization_id=organization_id, closed_at=None, slug__in=set(in_fleets.values())
+    )
     slugs = set(fleets.values_list("slug", flat=True))
     machine_ids = {path: machine_id for path in in_fleets if (machine_id := paths.machine_id_of(path))}
     machine_paths = set()
@@ -42,9 +46,12 @@ def living(organization_id: UUID, named: Iterable[str]) -> frozenset[str]:
         machines = Machine.objects.live().filter(
             Q(pk__in=set(machine_ids.values())), organization_id=organization_id
         )
-        machine_paths = {paths.machine_path(slug, pk) for slug, pk in machines.values_list("fleet__slug", "pk")}
+        machine_paths = {
+            paths.machine_path(slug, pk) for slug, pk in machines.values_list("fleet__slug", "pk")
+        }
     return frozenset(
         path
         for path in named
-        if path not in in_fleets or (in_fleets[path] in slugs and (path not in machine_ids or path in machine_paths))
+        if path not in in_fleets
+        or (in_fleets[path] in slugs and (path not in machine_ids or path in machine_paths))
     )

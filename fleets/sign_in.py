@@ -66,4 +66,10 @@ def sign_in_failed(sender: Any, credentials: dict[str, Any], **_: Any) -> None:
     known = is_plain_text(username) and User.objects.named(username).first()
     target = known.audit_target() if known else Target("person", "", "unknown")
     with transaction.atomic():
-        record(Action.SESSION_REFUSED, by=Stranger(), target=target, outcome=Outcome.FAILED, reason="bad_credentials")
+        record(
+            Action.SESSION_REFUSED,
+            by=Stranger(),
+            target=target,
+            outcome=Outcome.FAILED,
+            reason="bad_credentials",
+        )

@@ -22,6 +22,8 @@ class TokensConfig(AppConfig):
             )
         )
         consequences.register(
-            consequences.Consequences(member_left=lifecycle.member_left, has_grants_at=lifecycle.has_grants_at)
+            consequences.Consequences(
+                member_left=lifecycle.member_left, has_grants_at=lifecycle.has_grants_at
+            )
         )
         health.register("peppers", peppers.problem)

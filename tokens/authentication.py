@@ -11,7 +11,8 @@ from config.edge.clock import now
 from fleets.holdings import NOTHING
 from fleets.models import User
 from tokens import credentials, verification
-from tokens.decision import Ask, Denial
+from tokens.decision import Ask, Denial, decide
+from tokens.models import Token, TokenSecret
 from tokens.verification import CredentialRefused, Proven
 
 
@@ -57,11 +58,11 @@ class TokenAccess:
 
     def refresh(self) -> None:
         """Inside a verb's transaction: what was ended meanwhile ends here, what was narrowed is narrower."""
-        token = verification.Token.objects.presented().get(pk=self.token_id)
-        shown = verification.TokenSecret.objects.get(pk=self.proven.shown.pk)
+        token = Token.objects.presented().get(pk=self.token_id)
+        shown = TokenSecret.objects.get(pk=self.proven.shown.pk)
         self.proven = Proven(token, shown, verification.compiled_record(token, shown))
         ask = Ask(scope=None, path=None, now=now())
-        verdict = verification.decide(self.proven.record, ask)
+        verdict = decide(self.proven.record, ask)
         denial = verdict.denial or (None if self.proven.record.generations else Denial.TOKEN_INVALID)
         if denial:
             raise CredentialRefused(denial)
@@ -100,5 +101,3 @@ class TokenAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="tokenhouse"'
-
-

@@ -19,7 +19,16 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, Invalid, Missing, Refused, require
 from fleets import currency, holdings, places
-from fleets.authority import ROLE_SCOPES, TECHNICAL_FLEET_SCOPES, Entry, PrincipalRights, Role, TokenRights, role_scopes, technical_fleet_holdings
+from fleets.authority import (
+    ROLE_SCOPES,
+    TECHNICAL_FLEET_SCOPES,
+    Entry,
+    PrincipalRights,
+    Role,
+    TokenRights,
+    role_scopes,
+    technical_fleet_holdings,
+)
 from fleets.models import Fleet, Machine, Membership, Organization, TechnicalUser, User
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT, is_under
@@ -154,7 +163,11 @@ def issue(
 def lock_owner(organization: Organization, owner: User | Fleet) -> None:
     """Queue behind a departure or closing that is under way; Conflict where it has happened."""
     if isinstance(owner, Fleet):
-        if not Fleet.objects.select_for_update().filter(pk=owner.pk, organization=organization, closed_at=None).exists():
+        if (
+            not Fleet.objects.select_for_update()
+            .filter(pk=owner.pk, organization=organization, closed_at=None)
+            .exists()
+        ):
             raise Conflict("This fleet is closed.", code="owner_closed")
         return
     memberships = Membership.objects.select_for_update().active()
@@ -177,13 +190,17 @@ def settle(organization: Organization, owner: User | Fleet, wish: Wish, by: Acce
             raise Invalid.field("privilege_separation", "A fleet's token is always separated.")
         if wish.grants is not None or wish.machines not in (None, "all"):
             field = "grants" if wish.grants is not None else "machines"
-            raise Invalid.field(field, "Without privilege separation the grants are the owner's rights.", "contradiction")
+            raise Invalid.field(
+                field, "Without privilege separation the grants are the owner's rights.", "contradiction"
+            )
         return Settled(ceiling, wish.role or "", None, ())
     if wish.grants is not None:
         return Settled(ceiling, wish.role or "", _grants(organization, root, wish.grants), ())
     if wish.machines not in (None, "all"):
         machines = _machines(organization, wish.machines, by, root)
-        return Settled(ceiling, wish.role or "", tuple(GrantWish(machine.path, "") for machine in machines), machines)
+        return Settled(
+            ceiling, wish.role or "", tuple(GrantWish(machine.path, "") for machine in machines), machines
+        )
     return Settled(ceiling, wish.role or "", _default_rows(root, by), ())
 
 
@@ -219,7 +236,9 @@ def bounded(expiry: Expiry | None, default: timedelta, by: Access) -> Expiry:
     if expiry is None:
         return Expiry(at=min(limit, now() + default))
     end = expiry.at if expiry.lifetime is None else now() + expiry.lifetime
-    require(end is not None and end <= limit, "A token never outlives the one that issues it.", "outlives_issuer")
+    require(
+        end is not None and end <= limit, "A token never outlives the one that issues it.", "outlives_issuer"
+    )
     return expiry
 
 
@@ -243,7 +262,11 @@ def new_secret(token: Token, *, generation: int) -> Secret:
     text = secret.generate(token.kind, token.pk)
     number, pepper = peppers.newest()
     TokenSecret.objects.create(
-        token=token, generation=generation, digest=secret.digest(text, pepper), pepper_id=number, created_at=now()
+        token=token,
+        generation=generation,
+        digest=secret.digest(text, pepper),
+        pepper_id=number,
+        created_at=now(),
     )
     return Secret(text)
 
@@ -280,16 +303,22 @@ def _ceiling(organization: Organization, owner: User | Fleet, wish: Wish, root: 
 def _require_fleet_scopes(ceiling: frozenset[Scope]) -> None:
     if beyond := sorted(ceiling - TECHNICAL_FLEET_SCOPES):
         personal = sorted(ceiling & PERSONAL_ONLY)
-        detail = f"{personal[0]} is for personal tokens only." if personal else f"A fleet's token can't hold {', '.join(beyond)}."
+        detail = (
+            f"{personal[0]} is for personal tokens only."
+            if personal
+            else f"A fleet's token can't hold {', '.join(beyond)}."
+        )
         raise Invalid.field("scopes", detail, "scope_not_for_kind")
 
 
 def _grants(organization: Organization, root: str, wishes: tuple[GrantWish, ...]) -> tuple[GrantWish, ...]:
-    rows = []
+    rows: list[GrantWish] = []
     for index, wish in enumerate(wishes):
         path = places.resolved(organization.pk, wish.path, field=f"grants.{index}.path")
         if not is_under(path, root):
-            raise Invalid.field(f"grants.{index}.path", f"This owner's tokens reach nothing outside of {root}.", "bad_path")
+            raise Invalid.field(
+                f"grants.{index}.path", f"This owner's tokens reach nothing outside of {root}.", "bad_path"
+            )
         if wish.role not in ROLE_SCOPES:
             raise Invalid.field(f"grants.{index}.role", "There is no such role.", "unknown_role")
         if any(row.path == path for row in rows):
@@ -307,9 +336,14 @@ def _machines(
         raise Invalid.field("machines", 'Name at least one machine, or "all".', "required")
     found = Machine.objects.live().select_related("fleet").filter(organization=organization, pk__in=ids)
     rights = by.rights(organization.pk)
-    machines = {machine.pk: machine for machine in found if is_under(machine.path, root) and rights.at(machine.path)}
+    machines = {
+        machine.pk: machine for machine in found if is_under(machine.path, root) and rights.at(machine.path)
+    }
     if set(ids) - machines.keys():
-        raise Missing("There is no such machine.", errors=Invalid.field("machines", "There is no such machine.", "not_found").errors)
+        raise Missing(
+            "There is no such machine.",
+            errors=Invalid.field("machines", "There is no such machine.", "not_found").errors,
+        )
     return tuple(machines[pk] for pk in dict.fromkeys(ids))
 
 
@@ -331,7 +365,9 @@ def _technical_user(token: Token, fleet: Fleet) -> User:
     user = User(username=f"fleet+{token.pk}", name=f"{token.name} ({fleet.slug})", kind=User.Kind.TECHNICAL)
     user.set_unusable_password()
     user.save(force_insert=True)
-    TechnicalUser.objects.create(user=user, organization_id=fleet.organization_id, fleet=fleet, label=user.name)
+    TechnicalUser.objects.create(
+        user=user, organization_id=fleet.organization_id, fleet=fleet, label=user.name
+    )
     currency.raise_(user)
     return user
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
+
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, Refused, require
-from django.db import IntegrityError, transaction
 from fleets import currency
 from fleets.models import Membership, User
 from fleets.organization_policy import policy_of
@@ -70,7 +71,9 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> None:
     if widens and not by.is_operator:
         require_reason(risk, reason)
         if policy_of(token.organization).approvals_for(risk) and token.status != Token.Status.PENDING:
-            raise Conflict("A change like this needs an approval, so it can't be made yet.", code="approval_required")
+            raise Conflict(
+                "A change like this needs an approval, so it can't be made yet.", code="approval_required"
+            )
     token.claim()
     changes = _apply(token, change, after, risk)
     if after != before:
@@ -82,12 +85,17 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> None:
         by=by,
         target=token,
         reason=reason,
-        data={"changes": {name: pair for name, pair in changes.items() if pair[0] != pair[1]}, "widens": widens},
+        data={
+            "changes": {name: pair for name, pair in changes.items() if pair[0] != pair[1]},
+            "widens": widens,
+        },
     )
 
 
 @verb(Action.TOKEN_ROTATED)
-def rotate(token: Token, *, overlap: timedelta = timedelta(0), generation: int | None = None, by: Access) -> Issued:
+def rotate(
+    token: Token, *, overlap: timedelta = timedelta(0), generation: int | None = None, by: Access
+) -> Issued:
     """Give a token a new secret; the previous one stays valid for the overlap, 0 to 7 days, never past the expiry.
 
     `generation` is the one that calls, where the token rotates itself. Conflict where it is pending, expired or ended.
@@ -103,7 +111,9 @@ def rotate(token: Token, *, overlap: timedelta = timedelta(0), generation: int |
     live = list(token.secrets.live(at).order_by("-generation"))
     newest, older = live[0], live[1:]
     if generation is not None and generation != newest.generation and newest.last_used_at:
-        raise Conflict("A newer secret of this token is in use; rotate with that one.", code="newer_secret_in_use")
+        raise Conflict(
+            "A newer secret of this token is in use; rotate with that one.", code="newer_secret_in_use"
+        )
     until = _end_of_overlap(token, overlap, at)
     kept = _end_generations(newest, older, until, at)
     fresh = new_secret(token, generation=newest.generation + 1)
@@ -142,7 +152,9 @@ def revoke(token: Token, *, reason: str = "", by: Access) -> None:
 
 def member_left(membership: Membership, by: Access) -> None:
     """Who leaves an organization takes their personal tokens with them; what they made for others lives on."""
-    theirs = Token.objects.not_ended().filter(owner_user=membership.user_id, organization=membership.organization_id)
+    theirs = Token.objects.not_ended().filter(
+        owner_user=membership.user_id, organization=membership.organization_id
+    )
     for token in theirs.order_by("pk"):
         _end(token, Token.Reason.OWNER_LEFT, by, "")
 
@@ -205,7 +217,10 @@ def _end_generations(
     if until <= at:
         keep, last = None, at
     elif older and newest.last_used_at is None:
-        keep, last = older[0], older[0].valid_until or at  # the unused newest is replaced, the overlap goes on
+        keep, last = (
+            older[0],
+            older[0].valid_until or at,
+        )  # the unused newest is replaced, the overlap goes on
     else:
         keep, last = newest, until
     for row in (newest, *older):
@@ -221,7 +236,9 @@ def _after(token: Token, change: Edit, by: Access) -> Settled:
     if isinstance(wish, Unchanged):
         return before
     if not token.privilege_separation and (wish.grants is not None or wish.machines not in (None, "all")):
-        raise Invalid.field("grants", "Without privilege separation the grants are the owner's rights.", "contradiction")
+        raise Invalid.field(
+            "grants", "Without privilege separation the grants are the owner's rights.", "contradiction"
+        )
     named = replace(wish, privilege_separation=token.privilege_separation)
     if wish.scopes is None and wish.role is None:
         named = replace(named, scopes=before.ceiling)

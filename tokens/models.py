@@ -49,9 +49,9 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
     def presented(self) -> "TokenQuerySet":
         """With everything that showing a token needs, in a fixed number of queries."""
-        return self.select_related("organization", "principal", "owner_user", "owner_fleet", "created_by").prefetch_related(
-            "scope_rows", "grants", "machine_rows__machine__fleet"
-        )
+        return self.select_related(
+            "organization", "principal", "owner_user", "owner_fleet", "created_by"
+        ).prefetch_related("scope_rows", "grants", "machine_rows__machine__fleet")
 
 
 class Token(models.Model):
@@ -91,7 +91,9 @@ class Token(models.Model):
     principal = models.ForeignKey(User, models.PROTECT, related_name="tokens_acting")
     name = models.CharField(max_length=63, validators=[NAME])
     description = models.CharField(max_length=500, blank=True)
-    role = models.CharField(max_length=63, blank=True)  # the role that the ceiling was expanded from, if it was
+    role = models.CharField(
+        max_length=63, blank=True
+    )  # the role that the ceiling was expanded from, if it was
     privilege_separation = models.BooleanField(default=True)
     risk = models.PositiveSmallIntegerField(choices=[(risk.value, risk.label) for risk in Risk])
     status = models.CharField(max_length=10, choices=Status)
@@ -118,7 +120,8 @@ class Token(models.Model):
                 name="a_token_has_the_owner_of_its_kind",
             ),
             models.CheckConstraint(
-                condition=Q(privilege_separation=True) | Q(kind="personal"), name="only_personal_tokens_go_unseparated"
+                condition=Q(privilege_separation=True) | Q(kind="personal"),
+                name="only_personal_tokens_go_unseparated",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=["pending", "active", "disabled"], status_reason="")
@@ -130,16 +133,24 @@ class Token(models.Model):
                 name="a_lifetime_counts_from_approval",
             ),
             models.UniqueConstraint(
-                "organization", "owner_user", Lower("name"), name="one_personal_token_of_a_name",
+                "organization",
+                "owner_user",
+                Lower("name"),
+                name="one_personal_token_of_a_name",
                 condition=Q(owner_user__isnull=False),
             ),
-            models.UniqueConstraint("owner_fleet", Lower("name"), name="one_fleet_token_of_a_name",
+            models.UniqueConstraint(
+                "owner_fleet",
+                Lower("name"),
+                name="one_fleet_token_of_a_name",
                 condition=Q(owner_fleet__isnull=False),
             ),
         ]
         indexes = [
             models.Index(fields=["organization", "-created_at"], name="token_by_organization"),
-            models.Index(fields=["expires_at"], name="token_by_expiry", condition=Q(status__in=["active", "disabled"])),
+            models.Index(
+                fields=["expires_at"], name="token_by_expiry", condition=Q(status__in=["active", "disabled"])
+            ),
         ]
 
     def __str__(self) -> str:
@@ -247,7 +258,9 @@ class TokenMachine(models.Model):
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["token", "machine"], name="a_token_names_a_machine_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["token", "machine"], name="a_token_names_a_machine_once")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -275,7 +288,9 @@ class TokenSecret(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["token", "generation"], name="one_secret_of_a_generation"),
-            models.UniqueConstraint(fields=["token"], condition=Q(valid_until=None), name="one_newest_secret"),
+            models.UniqueConstraint(
+                fields=["token"], condition=Q(valid_until=None), name="one_newest_secret"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -290,5 +305,3 @@ class PepperCheck(models.Model):
 
     def __str__(self) -> str:
         return f"pepper {self.pepper_id}"
-
-

@@ -14,7 +14,11 @@ def named(text: str, organization_ids: Iterable[UUID]) -> list[User | Fleet]:
     """The owners that these words mean in the organizations: none, or one in each."""
     if text.startswith("fleet:"):
         slug = text.removeprefix("fleet:")
-        return list(Fleet.objects.filter(organization_id__in=organization_ids, slug=slug).select_related("organization"))
+        return list(
+            Fleet.objects.filter(organization_id__in=organization_ids, slug=slug).select_related(
+                "organization"
+            )
+        )
     people = User.objects.people().named(text).filter(memberships__organization_id__in=organization_ids)
     return list(people.distinct())
 
@@ -29,7 +33,10 @@ def one(text: str, organization: Organization, kind: str | None) -> User | Fleet
         raise Invalid.field("owner", "A personal token is owned by a person.")
     found = named(text, [organization.pk])
     if not found:
-        raise Missing("There is no such owner.", errors=Invalid.field("owner", "There is no such owner.", "not_found").errors)
+        raise Missing(
+            "There is no such owner.",
+            errors=Invalid.field("owner", "There is no such owner.", "not_found").errors,
+        )
     return found[0]
 
 

@@ -19,13 +19,22 @@ def permissions_of(token: Token, path: str) -> dict[str, Any]:
             "scope": scope,
             "risk": RISK_OF[Scope(scope)].label,
             **next(
-                ({"path": row.path, "role": row.role or None, "propagate": row.propagate} for row in rows if scope in row.scopes),
+                (
+                    {"path": row.path, "role": row.role or None, "propagate": row.propagate}
+                    for row in rows
+                    if scope in row.scopes
+                ),
                 {"path": None, "role": None, "propagate": None},  # by the principal's rights alone
             ),
         }
         for scope in scopes
     ]
-    return {"path": path, "scopes": scopes, "given_by": given_by, "paths": sorted(row.path for row in rights.rows or ())}
+    return {
+        "path": path,
+        "scopes": scopes,
+        "given_by": given_by,
+        "paths": sorted(row.path for row in rights.rows or ()),
+    }
 
 
 def rights_of_token(token: Token) -> TokenRights:

@@ -50,5 +50,3 @@ def exceeding(inner: Rights, outer: Rights) -> list[tuple[str, str]]:
     """The (scope, path) pairs that `inner` gives and `outer` does not, at every path where they can differ."""
     everywhere: Iterable[str] = sorted(closure(inner.paths | outer.paths | {"/"}))
     return [(scope, path) for path in everywhere for scope in sorted(inner.at(path) - outer.at(path))]
-
-

@@ -47,7 +47,11 @@ class CredentialRefused(DomainError):
         self.denial = denial
         self.status = int(STATUS_OF_DENIAL[denial])
         if self.status == 401:
-            error = "" if denial is Denial.CREDENTIAL_MISSING else f', error="invalid_token", error_description="{denial}"'
+            error = (
+                ""
+                if denial is Denial.CREDENTIAL_MISSING
+                else f', error="invalid_token", error_description="{denial}"'
+            )
             self.headers["WWW-Authenticate"] = f'Bearer realm="tokenhouse"{error}'
 
 
@@ -132,9 +136,18 @@ def record_denial(proven: Proven, denial: Denial, ask: Ask) -> None:
     data = _asked(proven, ask.scope, ask.path)
     with transaction.atomic():
         record(
-            Action.TOKEN_DENIED, by=proven, target=proven.token, outcome=Outcome.DENIED, reason=denial.value, data=data
+            Action.TOKEN_DENIED,
+            by=proven,
+            target=proven.token,
+            outcome=Outcome.DENIED,
+            reason=denial.value,
+            data=data,
         )
-        if ask.organization_id and ask.organization_id.int and ask.organization_id != proven.token.organization_id:
+        if (
+            ask.organization_id
+            and ask.organization_id.int
+            and ask.organization_id != proven.token.organization_id
+        ):
             _record_foreign(ask.organization_id, denial)
 
 

@@ -1,6 +1,7 @@
 """Registers the edge: the shared request plumbing, and Django's admin with our own site."""
 
 from django.apps import AppConfig
+from django.contrib.admin import autodiscover
 from django.contrib.admin.apps import SimpleAdminConfig
 
 
@@ -19,4 +20,4 @@ class EdgeAdminConfig(SimpleAdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        self.module.autodiscover()
+        autodiscover()

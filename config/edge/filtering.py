@@ -11,7 +11,7 @@ from config.edge.refusals import Invalid
 ALWAYS = {"limit", "cursor", "organization"}
 
 
-class StrictFilterBackend(DjangoFilterBackend):
+class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
     """django-filter, with unknown, repeated and unprintable parameters refused."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:

@@ -9,7 +9,6 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -40,7 +39,9 @@ class Claim:
 
     def take(self) -> IdempotencyKey:
         """Remember the key, in the caller's transaction; Replayed where it is remembered already."""
-        IdempotencyKey.objects.filter(actor=self.actor, key=self.key, created_at__lte=now() - KEPT_FOR).delete()
+        IdempotencyKey.objects.filter(
+            actor=self.actor, key=self.key, created_at__lte=now() - KEPT_FOR
+        ).delete()
         row, is_new = IdempotencyKey.objects.get_or_create(
             actor=self.actor, key=self.key, defaults={"fingerprint": self.fingerprint, "created_at": now()}
         )
@@ -62,7 +63,9 @@ class Claim:
         data = dict(response.data or {})
         had_secret = data.pop("secret", None) is not None
         IdempotencyKey.objects.filter(actor=self.actor, key=self.key).update(
-            status=response.status_code, answer=json.loads(json.dumps(data, default=str)), had_secret=had_secret
+            status=response.status_code,
+            answer=json.loads(json.dumps(data, default=str)),
+            had_secret=had_secret,
         )
 
 
@@ -72,7 +75,9 @@ def claim_of(request: Request, access: Access) -> Claim | None:
     if key is None:
         return None
     if not KEY.fullmatch(key):
-        raise Invalid("Idempotency-Key must be 1 to 255 printable ASCII characters.", code="bad_idempotency_key")
+        raise Invalid(
+            "Idempotency-Key must be 1 to 255 printable ASCII characters.", code="bad_idempotency_key"
+        )
     body = json.dumps(request.data, sort_keys=True, separators=(",", ":"), default=str)
     text = f"{request.method} {request.get_full_path()}\n{body}"
     actor = f"{access.actor.type}:{access.actor.id}"

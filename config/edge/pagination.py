@@ -29,7 +29,7 @@ class Cursor(CursorPagination):
             raise Invalid.field("limit", f"A whole number from 1 to {LARGEST}.")
         return int(text)
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
         try:
             return super().paginate_queryset(queryset, request, view)
         except (ValidationError, ValueError, OverflowError, TypeError) as error:  # a forged position

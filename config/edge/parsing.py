@@ -49,7 +49,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise Invalid.field(_printable(repeated), "The key stands in the object more than once.", "duplicate_key")
+        raise Invalid.field(
+            _printable(repeated), "The key stands in the object more than once.", "duplicate_key"
+        )
     return value
 
 

@@ -37,7 +37,11 @@ CODE_OF_STATUS = {
 
 
 def document(
-    status: int, code: str, detail: str, errors: tuple[FieldError, ...] = (), members: Mapping[str, Any] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    errors: tuple[FieldError, ...] = (),
+    members: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The members of a problem document. `members` are extensions, such as the id of what exists already."""
     body: dict[str, Any] = {
@@ -49,7 +53,9 @@ def document(
         "request_id": context.current().request_id,
     }
     if errors:
-        body["errors"] = [{"field": error.field, "code": error.code, "detail": error.detail} for error in errors]
+        body["errors"] = [
+            {"field": error.field, "code": error.code, "detail": error.detail} for error in errors
+        ]
     return {**body, **(members or {})}
 
 
@@ -62,7 +68,9 @@ def problem(
     headers: Mapping[str, str] | None = None,
     members: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    response = JsonResponse(document(status, code, detail, errors, members), status=status, content_type=MEDIA_TYPE)
+    response = JsonResponse(
+        document(status, code, detail, errors, members), status=status, content_type=MEDIA_TYPE
+    )
     response["Cache-Control"] = "no-store"
     for name, value in (headers or {}).items():
         response[name] = value
@@ -71,7 +79,12 @@ def problem(
 
 def problem_of(error: DomainError) -> HttpResponse:
     return problem(
-        error.status, error.code, error.detail, errors=error.errors, headers=error.headers, members=error.members
+        error.status,
+        error.code,
+        error.detail,
+        errors=error.errors,
+        headers=error.headers,
+        members=error.members,
     )
 
 
@@ -88,10 +101,16 @@ def exception_handler(error: Exception, _drf_context: dict[str, Any]) -> Respons
     """REST framework's hook: every exception of a view as a problem document; a defect goes on to handler500."""
     refusal = translated(error)
     if refusal is not None:
-        return _response(refusal.status, refusal.code, refusal.detail, refusal.errors, refusal.headers, refusal.members)
+        return _response(
+            refusal.status, refusal.code, refusal.detail, refusal.errors, refusal.headers, refusal.members
+        )
     if isinstance(error, drf.ValidationError):
         errors = tuple(_flattened(error.get_full_details()))
-        code = errors[0].code if len(errors) == 1 and errors[0].code in {"unknown_field", "read_only", "not_available"} else "invalid"
+        code = (
+            errors[0].code
+            if len(errors) == 1 and errors[0].code in {"unknown_field", "read_only", "not_available"}
+            else "invalid"
+        )
         return _response(400, code, _summary(errors), errors)
     if isinstance(error, ModelValidationError):
         return _response(400, "invalid", "; ".join(error.messages))
@@ -140,7 +159,9 @@ def _flattened(details: Any, field: str = "") -> list[FieldError]:
         return [
             error
             for name, inner in details.items()
-            for error in _flattened(inner, field if name == "non_field_errors" else f"{field}.{name}".lstrip("."))
+            for error in _flattened(
+                inner, field if name == "non_field_errors" else f"{field}.{name}".lstrip(".")
+            )
         ]
     if all(isinstance(inner, dict) and set(inner) == {"message", "code"} for inner in details):
         return [error for inner in details for error in _flattened(inner, field)]

@@ -19,7 +19,9 @@ class DomainError(Exception):
     status: int = 400
     default_code: ClassVar[str] = "invalid"
 
-    def __init__(self, detail: str, *, code: str = "", errors: tuple[FieldError, ...] = (), **members: Any) -> None:
+    def __init__(
+        self, detail: str, *, code: str = "", errors: tuple[FieldError, ...] = (), **members: Any
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code
@@ -57,7 +59,9 @@ class InsufficientScope(Refused):
 
     def __init__(self, scope: str, path: str) -> None:
         super().__init__(f"This needs the scope {scope} on {path}.", scope=scope, path=path)
-        self.headers["WWW-Authenticate"] = f'Bearer realm="tokenhouse", error="insufficient_scope", scope="{scope}"'
+        self.headers["WWW-Authenticate"] = (
+            f'Bearer realm="tokenhouse", error="insufficient_scope", scope="{scope}"'
+        )
 
 
 class Missing(DomainError):

@@ -17,7 +17,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-def refuse_unknown(data: Mapping[str, Any], fields: Mapping[str, serializers.Field[Any, Any, Any, Any]]) -> None:
+def refuse_unknown(
+    data: Mapping[str, Any], fields: Mapping[str, serializers.Field[Any, Any, Any, Any]]
+) -> None:
     errors = {}
     for name in data:
         if name not in fields:
@@ -42,6 +44,9 @@ class Text(serializers.CharField):
             self.fail("invalid")
         value: str = super().to_internal_value(data)
         allowed = "\n\t" if self.multiline else ""
-        if any(not character.isprintable() and character not in allowed and character != " " for character in value):
+        if any(
+            not character.isprintable() and character not in allowed and character != " "
+            for character in value
+        ):
             self.fail("control")
         return value

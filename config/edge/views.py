@@ -57,7 +57,9 @@ class EdgeView(APIView):
         """Honour the request's If-Match against the row."""
         require_match(self.request, row)
 
-    def answer(self, row: Versioned, data: Any, status: int = 200, *, headers: dict[str, str] | None = None) -> Response:
+    def answer(
+        self, row: Versioned, data: Any, status: int = 200, *, headers: dict[str, str] | None = None
+    ) -> Response:
         """A representation of one row, with its entity tag."""
         return Response(data, status=status, headers={"ETag": etag(row), **NO_STORE, **(headers or {})})
 

@@ -1,5 +1,6 @@
-"""The estate's resources under /api/v1/."""
+"""The estate's resources under /api/v1/, and the trail's, which reads through the estate's organizations."""
 
+from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from fleets.api.catalogue import Roles, Scopes
@@ -19,4 +20,4 @@ router.register(r"machines/(?P<machine_id>[^/]+)/actions", MachineActions, "mach
 router.register("scopes", Scopes, "scope")
 router.register("roles", Roles, "role")
 
-urlpatterns = router.urls
+urlpatterns = [*router.urls, path("", include("audit.api.urls"))]

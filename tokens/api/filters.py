@@ -15,14 +15,18 @@ from tokens.decision import DerivedStatus
 from tokens.models import Token, TokenQuerySet
 
 
-class TokenFilter(django_filters.FilterSet):
+class TokenFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """`status` is the derived one; without it, what has ended is left out."""
 
-    status = django_filters.ChoiceFilter(choices=[(status, status) for status in DerivedStatus], method="of_status")
+    status = django_filters.ChoiceFilter(
+        choices=[(status, status) for status in DerivedStatus], method="of_status"
+    )
     kind = django_filters.ChoiceFilter(choices=Token.Kind.choices)
     owner = django_filters.CharFilter(method="of_owner")
     risk = django_filters.ChoiceFilter(choices=[(risk.label, risk.label) for risk in Risk], method="of_risk")
-    scope = django_filters.ChoiceFilter(choices=[(scope, scope) for scope in Scope], field_name="scope_rows__scope")
+    scope = django_filters.ChoiceFilter(
+        choices=[(scope, scope) for scope in Scope], field_name="scope_rows__scope"
+    )
     machine = django_filters.UUIDFilter(method="of_machine")
     expires_before = django_filters.IsoDateTimeFilter(field_name="expires_at", lookup_expr="lt")
     unused_since = django_filters.IsoDateTimeFilter(method="not_used_since")
@@ -54,9 +58,11 @@ class TokenFilter(django_filters.FilterSet):
 
     def of_machine(self, tokens: TokenQuerySet, _name: str, machine_id: Any) -> TokenQuerySet:
         access = access_of(self.request)
-        machine = Machine.objects.select_related("fleet").filter(
-            pk=machine_id, organization_id__in=access.organization_ids()
-        ).first()
+        machine = (
+            Machine.objects.select_related("fleet")
+            .filter(pk=machine_id, organization_id__in=access.organization_ids())
+            .first()
+        )
         if machine is None or not access.rights(machine.organization_id).at(machine.path):
             raise Missing("There is no such machine.")
         return tokens.filter(machine_rows__machine=machine)

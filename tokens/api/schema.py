@@ -9,7 +9,7 @@ from tokens.decision import DerivedStatus
 from tokens.models import Token
 
 
-class BearerScheme(OpenApiAuthenticationExtension):
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "tokens.authentication.TokenAuthentication"
     name = ["bearer", "xAuthToken"]
 
@@ -20,7 +20,7 @@ class BearerScheme(OpenApiAuthenticationExtension):
         ]
 
 
-class SessionScheme(OpenApiAuthenticationExtension):
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "fleets.sign_in.BrowserSessionAuthentication"
     name = "browserSession"
 

@@ -9,13 +9,12 @@ from config.edge.clock import now
 from config.edge.serializers import StrictSerializer, Text
 from fleets.authority import ROLE_SCOPES
 from fleets.models import NAME, Fleet, User
-from fleets.scopes import Scope, parse_scopes
+from fleets.scopes import Risk, Scope, parse_scopes
 from tokens import expiry
 from tokens.hints import hints_of
 from tokens.issuance import MOST_GRANTS, MOST_MACHINES, Expiry, GrantWish, Wish
 from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
 from tokens.models import Token
-from fleets.scopes import Risk
 
 NOT_YET = "Not available yet: nothing is stored that is not enforced."
 LATER_KINDS = {"group", "organization", "application", "technical_user"}
@@ -133,7 +132,7 @@ class AccessFields(StrictSerializer):
     scopes = Scopes(required=False)
     role = serializers.ChoiceField(choices=sorted(ROLE_SCOPES), required=False)
     machines = Machines(required=False)
-    grants = GrantSerializer(many=True, required=False, max_length=MOST_GRANTS)
+    grants = serializers.ListField(child=GrantSerializer(), required=False, max_length=MOST_GRANTS)
     extended = NotAvailable()
 
     def wish(self, *, privilege_separation: bool = True) -> Wish:
@@ -175,7 +174,9 @@ class IssueSerializer(AccessFields):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "expires_at" in attrs and "expires_in" in attrs:
-            raise serializers.ValidationError({"expires_in": serializers.ErrorDetail("Say one of the two.", "contradiction")})
+            raise serializers.ValidationError(
+                {"expires_in": serializers.ErrorDetail("Say one of the two.", "contradiction")}
+            )
         return attrs
 
     def expiry(self) -> Expiry | None:
@@ -198,7 +199,9 @@ class EditSerializer(AccessFields):
     def edit(self) -> Edit:
         data = self.validated_data
         wish: Wish | Unchanged = self.wish() if self.says_access() else UNCHANGED
-        named = {name: data[name] for name in ("name", "description", "expires_at", "rotate_every") if name in data}
+        named = {
+            name: data[name] for name in ("name", "description", "expires_at", "rotate_every") if name in data
+        }
         return Edit(wish=wish, **named)
 
 

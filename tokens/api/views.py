@@ -12,10 +12,10 @@ from config.edge.access import Access, authorize, authorize_somewhere
 from config.edge.refusals import Invalid, Missing, Refused
 from config.edge.views import ApiViewSet, EdgeView, idempotent
 from fleets import places
-from fleets.visibility import organization as organization_of
 from fleets.models import Fleet, Organization, User
 from fleets.paths import ROOT
 from fleets.scopes import Scope
+from fleets.visibility import organization as organization_of
 from tokens import issuance, lifecycle, owners, policy
 from tokens.api import schema
 from tokens.api.filters import TokenFilter
@@ -33,7 +33,9 @@ from tokens.models import Token
 from tokens.permissions import permissions_of
 
 NO_STORE = {"Cache-Control": "no-store"}
-PATH = OpenApiParameter("path", str, description="A path of the organization; the owner's root where none is given.")
+PATH = OpenApiParameter(
+    "path", str, description="A path of the organization; the owner's root where none is given."
+)
 
 
 class TokenViewSet(ApiViewSet):
@@ -94,7 +96,9 @@ class TokenViewSet(ApiViewSet):
         body = EditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        lifecycle.edit(token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access)
+        lifecycle.edit(
+            token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access
+        )
         return self._present(token)
 
     @extend_schema(request=RotateSerializer, responses=schema.RotatedToken)
@@ -105,7 +109,9 @@ class TokenViewSet(ApiViewSet):
         body = RotateSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        issued = lifecycle.rotate(token, overlap=body.validated_data.get("overlap", timedelta(0)), by=self.access)
+        issued = lifecycle.rotate(
+            token, overlap=body.validated_data.get("overlap", timedelta(0)), by=self.access
+        )
         return self._reveal(issued, status=200)
 
     @extend_schema(request=ReasonSerializer, responses=schema.TokenRepresentation)
@@ -141,7 +147,9 @@ class TokenViewSet(ApiViewSet):
         """A token that the caller may see and, if it is a token that calls, ask this of."""
         if self.access.token_id:
             self._authorize_somewhere(scope)
-        token: Token | None = self.get_queryset().filter(pk=pk[:100]).first() if pk.isascii() and pk.isalnum() else None
+        token: Token | None = (
+            self.get_queryset().filter(pk=pk[:100]).first() if pk.isascii() and pk.isalnum() else None
+        )
         if token is None:
             self._note_missing(scope)
             raise Missing("There is no such token.")
@@ -181,13 +189,17 @@ class OwnTokenView(EdgeView):
         token = self.own()
         return self.answer(token, _represent_to_itself(token))
 
-    @extend_schema(operation_id="own_token_edit", request=SelfEditSerializer, responses=schema.TokenRepresentation)
+    @extend_schema(
+        operation_id="own_token_edit", request=SelfEditSerializer, responses=schema.TokenRepresentation
+    )
     def patch(self, request: Request) -> Response:
         token = self.own()
         body = SelfEditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        lifecycle.edit(token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access)
+        lifecycle.edit(
+            token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access
+        )
         fresh = Token.objects.presented().get(pk=token.pk)
         return self.answer(fresh, _represent_to_itself(fresh))
 

@@ -3,167 +3,342 @@
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.text
-import tokens.secret
 from django.conf import settings
 from django.db import migrations, models
 
+import tokens.secret
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('fleets', '0001_initial'),
+        ("fleets", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='PepperCheck',
+            name="PepperCheck",
             fields=[
-                ('pepper_id', models.PositiveIntegerField(primary_key=True, serialize=False)),
-                ('check_value', models.BinaryField(max_length=32)),
+                ("pepper_id", models.PositiveIntegerField(primary_key=True, serialize=False)),
+                ("check_value", models.BinaryField(max_length=32)),
             ],
         ),
         migrations.CreateModel(
-            name='Token',
+            name="Token",
             fields=[
-                ('id', models.CharField(default=tokens.secret.generate_id, editable=False, max_length=16, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('personal', 'Personal'), ('fleet', 'Fleet')], max_length=20)),
-                ('name', models.CharField(max_length=63, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}\\Z', 'Letters, digits and . _ @ + - only, at most 63, a letter or digit first.')])),
-                ('description', models.CharField(blank=True, max_length=500)),
-                ('role', models.CharField(blank=True, max_length=63)),
-                ('privilege_separation', models.BooleanField(default=True)),
-                ('risk', models.PositiveSmallIntegerField(choices=[(0, 'low'), (1, 'medium'), (2, 'high')])),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('active', 'Active'), ('disabled', 'Disabled'), ('rejected', 'Rejected'), ('revoked', 'Revoked')], max_length=10)),
-                ('status_reason', models.CharField(blank=True, max_length=20)),
-                ('version', models.PositiveBigIntegerField(default=1)),
-                ('created_at', models.DateTimeField()),
-                ('created_by_name', models.CharField(max_length=200)),
-                ('approved_at', models.DateTimeField(blank=True, null=True)),
-                ('lifetime', models.DurationField(blank=True, null=True)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('rotate_every', models.DurationField(blank=True, null=True)),
-                ('rotated_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_address', models.GenericIPAddressField(blank=True, null=True)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tokens_created', to=settings.AUTH_USER_MODEL)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to='fleets.organization')),
-                ('owner_fleet', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to='fleets.fleet')),
-                ('owner_user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='tokens', to=settings.AUTH_USER_MODEL)),
-                ('principal', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tokens_acting', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.CharField(
+                        default=tokens.secret.generate_id,
+                        editable=False,
+                        max_length=16,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(choices=[("personal", "Personal"), ("fleet", "Fleet")], max_length=20),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}\\Z",
+                                "Letters, digits and . _ @ + - only, at most 63, a letter or digit first.",
+                            )
+                        ],
+                    ),
+                ),
+                ("description", models.CharField(blank=True, max_length=500)),
+                ("role", models.CharField(blank=True, max_length=63)),
+                ("privilege_separation", models.BooleanField(default=True)),
+                ("risk", models.PositiveSmallIntegerField(choices=[(0, "low"), (1, "medium"), (2, "high")])),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("active", "Active"),
+                            ("disabled", "Disabled"),
+                            ("rejected", "Rejected"),
+                            ("revoked", "Revoked"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("status_reason", models.CharField(blank=True, max_length=20)),
+                ("version", models.PositiveBigIntegerField(default=1)),
+                ("created_at", models.DateTimeField()),
+                ("created_by_name", models.CharField(max_length=200)),
+                ("approved_at", models.DateTimeField(blank=True, null=True)),
+                ("lifetime", models.DurationField(blank=True, null=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("rotate_every", models.DurationField(blank=True, null=True)),
+                ("rotated_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_address", models.GenericIPAddressField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tokens_created",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tokens",
+                        to="fleets.organization",
+                    ),
+                ),
+                (
+                    "owner_fleet",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tokens",
+                        to="fleets.fleet",
+                    ),
+                ),
+                (
+                    "owner_user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "principal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tokens_acting",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Grant',
+            name="Grant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('path', models.CharField(max_length=255)),
-                ('propagate', models.BooleanField(default=True)),
-                ('number', models.PositiveIntegerField()),
-                ('role', models.CharField(blank=True, max_length=63)),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='grants', to='tokens.token')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("path", models.CharField(max_length=255)),
+                ("propagate", models.BooleanField(default=True)),
+                ("number", models.PositiveIntegerField()),
+                ("role", models.CharField(blank=True, max_length=63)),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="grants", to="tokens.token"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['number'],
+                "ordering": ["number"],
             },
         ),
         migrations.CreateModel(
-            name='TokenMachine',
+            name="TokenMachine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=63)),
-                ('machine', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='token_rows', to='fleets.machine')),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='machine_rows', to='tokens.token')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=63)),
+                (
+                    "machine",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="token_rows",
+                        to="fleets.machine",
+                    ),
+                ),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="machine_rows",
+                        to="tokens.token",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='TokenScope',
+            name="TokenScope",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('scope', models.CharField(max_length=63)),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='scope_rows', to='tokens.token')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("scope", models.CharField(max_length=63)),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="scope_rows",
+                        to="tokens.token",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TokenSecret',
+            name="TokenSecret",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('generation', models.PositiveIntegerField()),
-                ('digest', models.BinaryField(max_length=32)),
-                ('pepper_id', models.PositiveIntegerField()),
-                ('created_at', models.DateTimeField()),
-                ('valid_until', models.DateTimeField(null=True)),
-                ('last_used_at', models.DateTimeField(null=True)),
-                ('last_used_address', models.GenericIPAddressField(null=True)),
-                ('token', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secrets', to='tokens.token')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("generation", models.PositiveIntegerField()),
+                ("digest", models.BinaryField(max_length=32)),
+                ("pepper_id", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField()),
+                ("valid_until", models.DateTimeField(null=True)),
+                ("last_used_at", models.DateTimeField(null=True)),
+                ("last_used_address", models.GenericIPAddressField(null=True)),
+                (
+                    "token",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="secrets", to="tokens.token"
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='token',
-            index=models.Index(fields=['organization', '-created_at'], name='token_by_organization'),
+            model_name="token",
+            index=models.Index(fields=["organization", "-created_at"], name="token_by_organization"),
         ),
         migrations.AddIndex(
-            model_name='token',
-            index=models.Index(condition=models.Q(('status__in', ['active', 'disabled'])), fields=['expires_at'], name='token_by_expiry'),
+            model_name="token",
+            index=models.Index(
+                condition=models.Q(("status__in", ["active", "disabled"])),
+                fields=["expires_at"],
+                name="token_by_expiry",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'personal'), ('owner_fleet', None), ('owner_user', models.F('principal'))), models.Q(('kind', 'fleet'), ('owner_fleet__isnull', False), ('owner_user', None)), _connector='OR'), name='a_token_has_the_owner_of_its_kind'),
+            model_name="token",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("kind", "personal"), ("owner_fleet", None), ("owner_user", models.F("principal"))
+                    ),
+                    models.Q(("kind", "fleet"), ("owner_fleet__isnull", False), ("owner_user", None)),
+                    _connector="OR",
+                ),
+                name="a_token_has_the_owner_of_its_kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.CheckConstraint(condition=models.Q(('privilege_separation', True), ('kind', 'personal'), _connector='OR'), name='only_personal_tokens_go_unseparated'),
+            model_name="token",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("privilege_separation", True), ("kind", "personal"), _connector="OR"),
+                name="only_personal_tokens_go_unseparated",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ['pending', 'active', 'disabled']), ('status_reason', '')), models.Q(('status__in', ['rejected', 'revoked']), models.Q(('status_reason', ''), _negated=True)), _connector='OR'), name='an_ended_token_says_why'),
+            model_name="token",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ["pending", "active", "disabled"]), ("status_reason", "")),
+                    models.Q(
+                        ("status__in", ["rejected", "revoked"]),
+                        models.Q(("status_reason", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="an_ended_token_says_why",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.CheckConstraint(condition=models.Q(('lifetime', None), ('status__in', ['pending', 'rejected', 'revoked']), _connector='OR'), name='a_lifetime_counts_from_approval'),
+            model_name="token",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("lifetime", None), ("status__in", ["pending", "rejected", "revoked"]), _connector="OR"
+                ),
+                name="a_lifetime_counts_from_approval",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.UniqueConstraint(models.F('organization'), models.F('owner_user'), django.db.models.functions.text.Lower('name'), condition=models.Q(('owner_user__isnull', False)), name='one_personal_token_of_a_name'),
+            model_name="token",
+            constraint=models.UniqueConstraint(
+                models.F("organization"),
+                models.F("owner_user"),
+                django.db.models.functions.text.Lower("name"),
+                condition=models.Q(("owner_user__isnull", False)),
+                name="one_personal_token_of_a_name",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='token',
-            constraint=models.UniqueConstraint(models.F('owner_fleet'), django.db.models.functions.text.Lower('name'), condition=models.Q(('owner_fleet__isnull', False)), name='one_fleet_token_of_a_name'),
+            model_name="token",
+            constraint=models.UniqueConstraint(
+                models.F("owner_fleet"),
+                django.db.models.functions.text.Lower("name"),
+                condition=models.Q(("owner_fleet__isnull", False)),
+                name="one_fleet_token_of_a_name",
+            ),
         ),
         migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['path'], name='tokens_gran_path_0ba433_idx'),
+            model_name="grant",
+            index=models.Index(fields=["path"], name="tokens_gran_path_0ba433_idx"),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(fields=('token', 'number'), name='one_grant_of_a_number'),
+            model_name="grant",
+            constraint=models.UniqueConstraint(fields=("token", "number"), name="one_grant_of_a_number"),
         ),
         migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(fields=('token', 'path'), name='one_grant_at_a_path'),
+            model_name="grant",
+            constraint=models.UniqueConstraint(fields=("token", "path"), name="one_grant_at_a_path"),
         ),
         migrations.AddConstraint(
-            model_name='tokenmachine',
-            constraint=models.UniqueConstraint(fields=('token', 'machine'), name='a_token_names_a_machine_once'),
+            model_name="tokenmachine",
+            constraint=models.UniqueConstraint(
+                fields=("token", "machine"), name="a_token_names_a_machine_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='tokenscope',
-            index=models.Index(fields=['scope'], name='tokens_toke_scope_1c499b_idx'),
+            model_name="tokenscope",
+            index=models.Index(fields=["scope"], name="tokens_toke_scope_1c499b_idx"),
         ),
         migrations.AddConstraint(
-            model_name='tokenscope',
-            constraint=models.UniqueConstraint(fields=('token', 'scope'), name='a_token_holds_a_scope_once'),
+            model_name="tokenscope",
+            constraint=models.UniqueConstraint(fields=("token", "scope"), name="a_token_holds_a_scope_once"),
         ),
         migrations.AddConstraint(
-            model_name='tokensecret',
-            constraint=models.UniqueConstraint(fields=('token', 'generation'), name='one_secret_of_a_generation'),
+            model_name="tokensecret",
+            constraint=models.UniqueConstraint(
+                fields=("token", "generation"), name="one_secret_of_a_generation"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='tokensecret',
-            constraint=models.UniqueConstraint(condition=models.Q(('valid_until', None)), fields=('token',), name='one_newest_secret'),
+            model_name="tokensecret",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("valid_until", None)), fields=("token",), name="one_newest_secret"
+            ),
         ),
     ]
