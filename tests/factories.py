@@ -1,0 +1,158 @@
+"""Makes what tests are about, by the product's own verbs: `make_x(**overrides)`, and clients that act as somebody."""
+
+import itertools
+from typing import Any
+
+from rest_framework.test import APIClient
+
+from audit.models import Event
+from config.edge.access import Access
+from fleets import access, machines, membership, organizations
+from fleets.access import PersonAccess
+from fleets.models import (
+    AclEntry,
+    Fleet,
+    FleetMembership,
+    Group,
+    GroupMembership,
+    Machine,
+    Membership,
+    Organization,
+    User,
+)
+from fleets.scopes import parse_scopes
+from tokens import issuance
+from tokens.issuance import Issued, Wish
+
+API = "/api/v1/"
+PASSWORD = "a password of some length"
+operator = access.operator("root@tests")
+_numbers = itertools.count(1)
+
+
+def make_person(username: str = "", **fields: Any) -> User:
+    """Somebody who can sign in and belongs nowhere."""
+    username = username or f"person-{next(_numbers)}"
+    person = User(username=username, **{"name": username.title(), **fields})
+    person.set_unusable_password()
+    person.full_clean(exclude=["password"])
+    person.save()
+    return person
+
+
+def make_superuser(username: str = "", **fields: Any) -> User:
+    return make_person(username or f"superuser-{next(_numbers)}", is_superuser=True, **fields)
+
+
+def make_organization(slug: str = "", *, name: str = "", owner: User | None = None) -> Organization:
+    """An organization with an owner, who is found by `owner_of`."""
+    slug = slug or f"organization-{next(_numbers)}"
+    return organizations.open_organization(
+        slug=slug, name=name or slug.title(), owner=owner or make_person(), by=operator
+    )
+
+
+def owner_of(organization: Organization) -> User:
+    return organization.memberships.select_related("user").filter(role="owner").earliest("joined_at").user
+
+
+def make_member(organization: Organization, role: str = "member", *, user: User | None = None) -> Membership:
+    return membership.join(organization, user=user or make_person(), role=role, by=operator)
+
+
+def member(organization: Organization, role: str = "member") -> User:
+    """A person who is a member of that role."""
+    return make_member(organization, role).user
+
+
+def make_fleet(organization: Organization, slug: str = "", *, name: str = "") -> Fleet:
+    slug = slug or f"fleet-{next(_numbers)}"
+    return organizations.open_fleet(organization, slug=slug, name=name or slug.title(), by=operator)
+
+
+def make_group(organization: Organization, slug: str = "", *, name: str = "") -> Group:
+    slug = slug or f"group-{next(_numbers)}"
+    return organizations.open_group(organization, slug=slug, name=name or slug.title(), by=operator)
+
+
+def make_fleet_member(fleet: Fleet, role: str = "viewer", *, user: User | None = None) -> FleetMembership:
+    """A member of the fleet; a new person becomes a plain member of the organization first."""
+    user = user or member(fleet.organization)
+    return membership.join_fleet(fleet, user=user, role=role, by=operator)
+
+
+def fleet_member(fleet: Fleet, role: str = "viewer") -> User:
+    return make_fleet_member(fleet, role).user
+
+
+def make_group_member(group: Group, role: str = "user", *, user: User | None = None) -> GroupMembership:
+    user = user or member(group.organization)
+    return membership.join_group(group, user=user, role=role, by=operator)
+
+
+def make_machine(fleet: Fleet, name: str = "", **fields: Any) -> Machine:
+    return machines.register(fleet, name=name or f"machine-{next(_numbers)}", by=operator, **fields)
+
+
+def make_entry(
+    organization: Organization,
+    path: str,
+    role: str,
+    *,
+    user: User | None = None,
+    group: Group | None = None,
+    propagate: bool = True,
+) -> AclEntry:
+    return organizations.set_entry(
+        organization, path=path, role=role, user=user, group=group, propagate=propagate, by=operator
+    )
+
+
+def make_token(
+    owner: User | Fleet,
+    *scopes: str,
+    organization: Organization | None = None,
+    machines: list[Machine] | None = None,
+    **wish: Any,
+) -> Issued:
+    """A token and its secret: of a fleet, or personal where the owner is a person."""
+    if organization is None:
+        organization = (
+            owner.organization if isinstance(owner, Fleet) else owner.memberships.get().organization
+        )
+    ids = None if machines is None else tuple(machine.pk for machine in machines)
+    return issuance.issue(
+        organization,
+        owner=owner,
+        name=f"token-{next(_numbers)}",
+        wish=Wish(scopes=parse_scopes(scopes), machines=ids, **wish),
+        by=operator,
+    )
+
+
+def session(user: User) -> Access:
+    """The person in their browser session, as verbs see them."""
+    return PersonAccess(User.objects.get(pk=user.pk))
+
+
+def session_client(user: User, **options: Any) -> APIClient:
+    """A browser in which the person is signed in."""
+    client = APIClient(**options)
+    client.force_login(user)
+    return client
+
+
+def token_client(issued: Issued) -> APIClient:
+    """A program that has the token's secret."""
+    return APIClient(headers={"authorization": f"Bearer {issued.secret.reveal()}"})
+
+
+def events(**fields: Any) -> list[str]:
+    """What the trail says, oldest first, as `action outcome`."""
+    return [
+        f"{event.action} {event.outcome}" for event in Event.objects.filter(**fields).order_by("at", "id")
+    ]
+
+
+def last_event(**fields: Any) -> Event:
+    return Event.objects.filter(**fields).order_by("-at", "-id")[0]
