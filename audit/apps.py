@@ -18,6 +18,6 @@ class AuditConfig(AppConfig):
             triggers.Trigger("audit_event_stays", "audit_event", "DELETE", message),
         )
         post_migrate.connect(triggers.install, sender=self, dispatch_uid="audit.triggers")
-        register_check(Tags.database)(readiness.check_triggers)
+        register_check(readiness.check_triggers, Tags.database)  # type: ignore[call-overload]
         register_check(organizations.check_registered)
         readiness.register()

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
 
 SHORTEST_PEPPER = 32  # bytes: as long as the digest that it keys
 WIDEST_PROXY = {4: 8, 6: 16}  # prefix lengths: a network wider than this is no list of proxies
@@ -80,7 +81,7 @@ def check_public_url(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
     if settings.PUBLIC_URL.startswith("https://"):
         return []
     return [
-        Warning(
+        checks.Warning(
             "PUBLIC_URL is not https: cookies and tokens travel in the clear, and cookies are not marked secure.",
             hint="Put a TLS proxy in front and set PUBLIC_URL=https://… (docs/security.md).",
             id="tokenhouse.W006",

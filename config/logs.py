@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line on stderr, with the request id, and with anything that looks like a secret removed."""
+"""Logging: one JSON object a line on stderr, with the request id, and without what looks like a secret."""
 
 import logging
 import logging.config

@@ -218,9 +218,9 @@ def require_within(organization: Organization, owner: User | Fleet, settled: Set
     )
     if beyond := exceeding(TokenRights(settled.ceiling, settled.entries, principal), held):
         raise _exceeds(beyond)
-    if issuer := issuing_token(by):
-        if beyond := exceeding(granted(settled.ceiling, settled.entries), granted_by(issuer)):
-            raise _exceeds(beyond)
+    issuer = issuing_token(by)
+    if issuer and (beyond := exceeding(granted(settled.ceiling, settled.entries), granted_by(issuer))):
+        raise _exceeds(beyond)
 
 
 def issuing_token(by: Access) -> Token | None:

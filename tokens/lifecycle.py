@@ -52,8 +52,8 @@ class Edit:
     name: str | Unchanged = UNCHANGED
     description: str | Unchanged = UNCHANGED
     wish: Wish | Unchanged = UNCHANGED
-    expires_at: datetime | None | Unchanged = UNCHANGED
-    rotate_every: timedelta | None | Unchanged = UNCHANGED
+    expires_at: datetime | Unchanged | None = UNCHANGED
+    rotate_every: timedelta | Unchanged | None = UNCHANGED
 
 
 @verb(Action.TOKEN_EDITED)

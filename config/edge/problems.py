@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,10 +16,22 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
 from config.edge import context
-from config.edge.refusals import DomainError, FieldError, Unavailable
+from config.edge.refusals import (
+    DomainError,
+    FieldError,
+    Invalid,
+    Missing,
+    NotAuthenticated,
+    Refused,
+    TooLarge,
+    Unavailable,
+)
 
 log = logging.getLogger("tokenhouse.edge")
 MEDIA_TYPE = "application/problem+json"
+TELLING = frozenset(
+    {"unknown_field", "read_only", "not_available", "unknown_scope", "required"}
+)  # codes that say it all
 CODE_OF_STATUS = {
     400: "invalid",
     401: "credential_missing",
@@ -89,64 +101,58 @@ def problem_of(error: DomainError) -> HttpResponse:
 
 
 def translated(error: BaseException) -> DomainError | None:
-    """The refusal that an exception from below amounts to; None where it is a defect."""
+    """The refusal that an exception of the libraries below amounts to; None where it is a defect."""
     if isinstance(error, DomainError):
         return error
-    if isinstance(error, OperationalError | InterfaceError):
-        return Unavailable("The database is busy or away; nothing was changed. Try again.")
+    if isinstance(error, drf.APIException):
+        return _of_rest_framework(error)
+    if isinstance(error, ModelValidationError):
+        return Invalid("; ".join(error.messages))
+    for classes, meaning in MEANINGS:
+        if isinstance(error, classes):
+            return meaning()
     return None
+
+
+MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Callable[[], DomainError]], ...] = (
+    (
+        (OperationalError, InterfaceError),
+        lambda: Unavailable("The database is busy or away; nothing was changed. Try again."),
+    ),
+    ((RequestDataTooBig,), lambda: TooLarge("A body may have at most 64 KiB.")),
+    ((SuspiciousOperation, MultiPartParserError), lambda: Invalid("The request is malformed.")),
+    ((Http404,), lambda: Missing("There is no such object.")),
+    ((PermissionDenied,), lambda: Refused("You may not do this.")),
+)
+
+
+def _of_rest_framework(error: drf.APIException) -> DomainError:
+    if isinstance(error, drf.ValidationError):
+        errors = tuple(_flattened(error.get_full_details()))
+        codes = {error.code for error in errors}
+        code = codes.pop() if len(codes) == 1 and codes <= TELLING else ""
+        return Invalid(_summary(errors), code=code, errors=errors)
+    if isinstance(error, drf.NotAuthenticated):
+        refusal: DomainError = NotAuthenticated("No credential was sent.")
+    elif isinstance(error, drf.PermissionDenied) and "CSRF" in str(error.detail):
+        refusal = Refused(str(error.detail), code="csrf_failed")
+    else:
+        refusal = DomainError(str(error.detail), code=CODE_OF_STATUS.get(error.status_code, "invalid"))
+        refusal.status = error.status_code
+    if authenticate := getattr(error, "auth_header", None):
+        refusal.headers["WWW-Authenticate"] = authenticate
+    return refusal
 
 
 def exception_handler(error: Exception, _drf_context: dict[str, Any]) -> Response | None:
     """REST framework's hook: every exception of a view as a problem document; a defect goes on to handler500."""
     refusal = translated(error)
-    if refusal is not None:
-        return _response(
-            refusal.status, refusal.code, refusal.detail, refusal.errors, refusal.headers, refusal.members
-        )
-    if isinstance(error, drf.ValidationError):
-        errors = tuple(_flattened(error.get_full_details()))
-        code = (
-            errors[0].code
-            if len(errors) == 1 and errors[0].code in {"unknown_field", "read_only", "not_available"}
-            else "invalid"
-        )
-        return _response(400, code, _summary(errors), errors)
-    if isinstance(error, ModelValidationError):
-        return _response(400, "invalid", "; ".join(error.messages))
-    if isinstance(error, RequestDataTooBig):
-        return _response(413, CODE_OF_STATUS[413], "A body may have at most 64 KiB.")
-    if isinstance(error, SuspiciousOperation | MultiPartParserError):
-        return _response(400, "invalid", "The request is malformed.")
-    if isinstance(error, Http404):
-        return _response(404, "not_found", "There is no such object.")
-    if isinstance(error, PermissionDenied):
-        return _response(403, "forbidden", "You may not do this.")
-    if isinstance(error, drf.APIException):
-        status = error.status_code
-        headers = {}
-        if authenticate := getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = authenticate
-        if isinstance(error, drf.NotAuthenticated):
-            return _response(401, "credential_missing", "No credential was sent.", headers=headers)
-        if isinstance(error, drf.PermissionDenied) and "CSRF" in str(error.detail):
-            return _response(403, "csrf_failed", str(error.detail))
-        return _response(status, CODE_OF_STATUS.get(status, "invalid"), str(error.detail), headers=headers)
-    return None
-
-
-def _response(
-    status: int,
-    code: str,
-    detail: str,
-    errors: tuple[FieldError, ...] = (),
-    headers: Mapping[str, str] | None = None,
-    members: Mapping[str, Any] | None = None,
-) -> Response:
+    if refusal is None:
+        return None
     return Response(
-        document(status, code, detail, errors, members),
-        status=status,
-        headers={"Cache-Control": "no-store", **(headers or {})},
+        document(refusal.status, refusal.code, refusal.detail, refusal.errors, refusal.members),
+        status=refusal.status,
+        headers={"Cache-Control": "no-store", **refusal.headers},
         content_type=MEDIA_TYPE,
     )
 

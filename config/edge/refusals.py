@@ -91,6 +91,13 @@ class StaleVersion(DomainError):
     default_code = "precondition_failed"
 
 
+class TooLarge(DomainError):
+    """A body that is longer than any request has reason to be."""
+
+    status = 413
+    default_code = "body_too_large"
+
+
 class Unprocessable(DomainError):
     """An Idempotency-Key that was used for another request."""
 

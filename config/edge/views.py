@@ -1,4 +1,4 @@
-"""The base of every API view: the caller's access, idempotency, conditional requests, and answers that say the truth."""
+"""The base of every API view: the caller's access, idempotency, conditional requests, truthful answers."""
 
 import logging
 from collections.abc import Callable

@@ -305,6 +305,6 @@ def _owner(data: dict[str, Any], organization: Organization, access: Access) -> 
 def _path(request: Request, token: Token) -> str:
     extra = set(request.query_params) - {"path"}
     if extra or len(request.query_params.getlist("path")) > 1:
-        raise Invalid.field(sorted(extra)[0] if extra else "path", "Only one path.", "unknown_parameter")
+        raise Invalid.field(min(extra) if extra else "path", "Only one path.", "unknown_parameter")
     text = request.query_params.get("path")
     return places.resolved(token.organization_id, text[:300]) if text else token.root
