@@ -1,0 +1,103 @@
+"""What the other tests rely on: emptied tables, a shared test database, servers that stop and come back."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection, connections
+from redis import RedisError
+
+from audit import triggers
+from audit.models import Event
+from fleets.models import Organization
+from tests.factories import make_organization
+from tests.servers.valkey import Valkey
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+@pytest.mark.django_db(transaction=True)
+def test_a_transactional_test_starts_empty_and_with_every_trigger(turn: int) -> None:
+    assert not Organization.objects.exists()
+    assert not Event.objects.exists()
+    assert triggers.missing() == []
+
+    make_organization("acme")
+
+    assert Event.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_see_what_this_thread_committed() -> None:
+    make_organization("acme")
+    seen = []
+
+    def look() -> None:
+        seen.append(Organization.objects.count())
+        connections.close_all()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert seen == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_that_a_test_starts_sees_the_same_database(repository: Path) -> None:
+    make_organization("acme")
+    question = "from fleets.models import Organization; print(Organization.objects.get().slug)"
+    answer = subprocess.run(
+        [*(sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", question)],
+        cwd=repository,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert answer.stdout.strip() == "acme"
+
+
+@pytest.mark.django_db
+def test_the_database_is_a_file_or_a_server_as_in_production() -> None:
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            journal = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+            synchronous = cursor.execute("PRAGMA synchronous").fetchone()[0]
+        assert Path(connection.settings_dict["NAME"]).is_file()
+        assert (journal, synchronous) == ("wal", 0)
+        assert settings.DATABASES["default"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    else:
+        assert connection.vendor == "postgresql"
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+@pytest.mark.django_db
+def test_the_cache_is_real_and_starts_empty(turn: int) -> None:
+    assert cache.get("left-by-a-test") is None
+    cache.set("left-by-a-test", turn)
+    assert cache.get("left-by-a-test") == turn
+
+
+@pytest.mark.fault
+@pytest.mark.django_db
+def test_valkey_can_be_stopped_and_comes_back(valkey: Valkey) -> None:
+    cache.set("a", 1)
+    valkey.stop()
+    with pytest.raises(RedisError):
+        cache.get("a")
+    valkey.start()
+    assert cache.get("a") is None
+
+
+@pytest.mark.fault
+@pytest.mark.django_db
+def test_a_paused_valkey_answers_nobody_within_the_time_limit(valkey: Valkey) -> None:
+    cache.set("a", 1)
+    valkey.pause()
+    with pytest.raises(RedisError, match="Timeout"):
+        cache.get("a")
+    valkey.resume()
+    assert cache.get("a") == 1
