@@ -1,5 +1,6 @@
 """What is done to machines: register, retag, move, deregister, configure; record a requested action."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +11,12 @@ from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.refusals import Conflict, IllegalMove, InsufficientScope
+from config.edge.refusals import Conflict, IllegalMove, InsufficientScope, Invalid
 from fleets import consequences, currency, paths, policy
 from fleets.models import AclEntry, Fleet, Machine, MachineAction, MachineTag, Organization
 from fleets.scopes import Scope
+
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=/-]{0,62}")
 
 
 @verb(Action.MACHINE_REGISTERED)
@@ -127,8 +130,11 @@ def _claim(machine: Machine) -> None:
 
 def _require_free(fleet: Fleet, vmid: int) -> None:
     """A path that entries name as a free one must not come to mean a machine behind their back."""
+    try:
+        path = paths.vms_path(vmid)
+    except paths.PathError:
+        raise Invalid.field("vmid", "A whole number of at most nine digits, 1 or more.") from None
     Organization.objects.select_for_update().get(pk=fleet.organization_id)
-    path = paths.vms_path(vmid)
     entries = AclEntry.objects.filter(organization=fleet.organization_id, path=path)
     if entries.exists() or consequences.has_grants_at(fleet.organization_id, path):
         raise Conflict(f"There are entries on {path}. Remove them first.", code="vmid_has_entries")
@@ -145,6 +151,12 @@ def _save(machine: Machine, fields: list[str] | None = None) -> None:
 
 
 def _set_tags(machine: Machine, tags: Iterable[str]) -> None:
+    tags = list(tags)
+    for tag in tags:
+        if not TAG.fullmatch(tag):
+            raise Invalid.field(
+                "tags", "Letters, digits and . _ : = / - only, at most 63, a letter or digit first."
+            )
     MachineTag.objects.filter(machine=machine).delete()
     MachineTag.objects.bulk_create(MachineTag(machine=machine, tag=tag) for tag in sorted(set(tags)))
     getattr(machine, "_prefetched_objects_cache", {}).pop("tag_rows", None)

@@ -10,7 +10,7 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.refusals import Conflict, Invalid, require
 from fleets import currency, places, policy
-from fleets.authority import Role
+from fleets.authority import ROLE_SCOPES
 from fleets.holdings import rights_of
 from fleets.models import AclEntry, Fleet, Group, Membership, Organization, User
 from fleets.organization_policy import parsed, policy_of
@@ -108,7 +108,7 @@ def set_entry(
 ) -> AclEntry:
     """Give a user or a group a role at a path. Conflict where they have an entry there."""
     path = places.resolved(organization.pk, path)
-    if role not in Role:
+    if role not in ROLE_SCOPES:
         raise Invalid.field("role", "There is no such role.", "unknown_role")
     require(policy.may_set_entry(by, organization, path, role), "You may not give this role there.")
     entry = AclEntry(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -107,7 +107,8 @@ def translated(error: BaseException) -> DomainError | None:
     if isinstance(error, drf.APIException):
         return _of_rest_framework(error)
     if isinstance(error, ModelValidationError):
-        return Invalid("; ".join(error.messages))
+        errors = _of_model(error)
+        return Invalid(_summary(errors), errors=errors)
     for classes, meaning in MEANINGS:
         if isinstance(error, classes):
             return meaning()
@@ -124,6 +125,17 @@ MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Callable[[], DomainError]
     ((Http404,), lambda: Missing("There is no such object.")),
     ((PermissionDenied,), lambda: Refused("You may not do this.")),
 )
+
+
+def _of_model(error: ModelValidationError) -> tuple[FieldError, ...]:
+    """What a model's full_clean() says, field by field."""
+    by_field = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
+    return tuple(
+        FieldError("" if field == NON_FIELD_ERRORS else field, str(one.code or "invalid"), message)
+        for field, several in by_field.items()
+        for one in several
+        for message in one.messages
+    )
 
 
 def _of_rest_framework(error: drf.APIException) -> DomainError:
