@@ -1,11 +1,67 @@
 """The admin site: Django's own, under our name, for every person of an organization."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib.admin import AdminSite
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, URLResolver
+
+from config.edge import problems
+from config.edge.access import Access
+from config.edge.refusals import DomainError
+
+DROPPED = {"autocomplete", "view_on_site"}  # they would answer about rows of any model
+
+
+def nobody(by: Access) -> bool:
+    return False
 
 
 class Site(AdminSite):
     site_header = "Tokenhouse"
     site_title = "Tokenhouse"
     index_title = "Home"
-    enable_nav_sidebar = True
+    site_url = None
+    enable_nav_sidebar = False  # the sections stand in the header
     final_catch_all_view = True
+    admits: Callable[[Access], bool] = staticmethod(nobody)  # the app that knows people says who may enter
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        access = getattr(request, "access", None)
+        if access is None:
+            return False
+        if not hasattr(request, "_is_admitted"):
+            request._is_admitted = self.admits(access)  # type: ignore[attr-defined]
+        return bool(request._is_admitted)  # type: ignore[attr-defined]
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., HttpResponseBase]:
+        inner = super().admin_view(view, cacheable)
+
+        def refusals_as_pages(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                return inner(request, *args, **kwargs)
+            except DomainError:
+                return problems.server_error(request)
+
+        refusals_as_pages.__dict__.update(inner.__dict__)
+        return refusals_as_pages
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        urls = super().get_urls()
+        return [url for url in urls if not (isinstance(url, URLPattern) and url.name in DROPPED)]
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One's own password. It ends the other sessions: their hash no longer matches."""
+        return super().password_change(request, {"title": "Change password", **(extra_context or {})})
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The sections in the order of `place`, each with the sentence that says what it is `about`."""
+        apps: list[Any] = super().get_app_list(request, app_label)
+        for app in apps:
+            for model in app["models"]:
+                admin: Any = self._registry[model["model"]]
+                model["place"], model["about"] = admin.place, admin.about
+            app["models"].sort(key=lambda model: model["place"])
+        return sorted(apps, key=lambda app: app["models"][0]["place"])

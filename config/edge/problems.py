@@ -57,7 +57,7 @@ def document(
 ) -> dict[str, Any]:
     """The members of a problem document. `members` are extensions, such as the id of what exists already."""
     body: dict[str, Any] = {
-        "type": f"/docs/problems#{code}",
+        "type": "about:blank",  # the title is the status; `code` says more (RFC 9457, 4.2.1)
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +20,8 @@ PACE = 0.1  # seconds between two looks at the children
 GRACE = 10.0  # seconds that a child gets to stop by itself
 SHORTEST_DELAY, LONGEST_DELAY = 0.1, 30.0  # seconds before a child that died is started again
 SETTLED = 30.0  # seconds of life after which a death counts as the first
-LARGEST_LOG = 10 * 1024 * 1024  # bytes; a larger one is set aside at the next start
+LARGEST_LOG = 10 * 1024 * 1024  # bytes; a larger one is set aside, the one set aside before is dropped
+LOG_CHECK = 600  # looks at the children between two looks at their logs
 
 
 class StopRequested(Exception):
@@ -57,6 +59,13 @@ class Child:
             self._due = None
             self._start()
 
+    def keep_log_small(self) -> None:
+        """Set a long log aside by copying: the child goes on writing to the file it has open."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._log.stat().st_size > LARGEST_LOG:
+                shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
+                os.truncate(self._log, 0)
+
     def ask_to_stop(self) -> None:
         self.process.terminate()
 
@@ -81,9 +90,6 @@ class Child:
             )
 
     def _open_log(self) -> IO[bytes]:
-        with contextlib.suppress(FileNotFoundError):
-            if self._log.stat().st_size > LARGEST_LOG:
-                self._log.replace(self._log.with_suffix(".log.1"))
         return open(self._log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
 
 
@@ -95,6 +101,7 @@ class Household:
         self._repository = repository
         self._children: list[Child] = []
         self._requests = 0  # to stop
+        self._looks = 0
 
     def __enter__(self) -> Self:
         for number in STOP_SIGNALS:
@@ -130,6 +137,9 @@ class Household:
             raise StopRequested
         for child in self._children:
             child.restart_if_dead()
+            if self._looks % LOG_CHECK == 0:
+                child.keep_log_small()
+        self._looks += 1
         time.sleep(PACE)
 
     def watch(self) -> None:

@@ -1,0 +1,392 @@
+"""The base of every admin page about rows of organizations: only what the caller may see, changed only by verbs.
+
+Lists are Django's own. Instead of its forms for rows there is a page of facts, and one page for each verb, which says
+what will happen and does it on POST. Nothing is deleted, nothing edited in a list, no history kept beside the trail.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.functional import cached_property
+from django.utils.text import capfirst
+
+from config.edge import context
+from config.edge.access import Access, access_of
+from config.edge.parsing import is_plain_text
+from config.edge.refusals import DomainError, Invalid, Refused
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+COUNTED = 10_000  # rows; a list that is longer is not counted to its end
+NOT_EVERYWHERE = "Done. Not every server could be told yet; that is tried again until it holds everywhere."
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a row's page. `link` is an address of ours."""
+
+    label: str
+    value: Any
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: Any
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table on a row's page; `nothing` is what it says when it is empty."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    nothing: str
+
+
+class CommandForm(forms.Form):
+    """The form of one verb. `by` is who asks and `row` what it is about: choices offer only what both allow."""
+
+    renames: ClassVar[dict[str, str]] = {}  # where a refusal calls a field otherwise than the form does
+
+    def __init__(self, *args: Any, by: Access, row: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.by, self.row = by, row
+
+    def place(self, refusal: DomainError) -> None:
+        """Show a refusal at the fields that it is about."""
+        for error in refusal.errors:
+            self._place(error.field, error.detail)
+        if not refusal.errors:
+            self.add_error(None, refusal.detail)
+
+    def place_validation(self, error: ValidationError) -> None:
+        if not hasattr(error, "error_dict"):
+            self.add_error(None, error)
+            return
+        for name, texts in error.message_dict.items():
+            for text in texts:
+                self._place(name, text)
+
+    def _place(self, name: str, text: str) -> None:
+        name = self.renames.get(name, name)
+        self.add_error(name if name in self.fields else None, text)
+
+
+@dataclass
+class Attempt:
+    """How a sent form went: what its verb gave, or the status under which the form is shown again."""
+
+    result: Any = None
+    is_done: bool = False
+    status: int = 200
+
+
+def attempt(form: CommandForm, call: Callable[[], Any]) -> Attempt:
+    """Call a verb with a form that was sent; what it refuses becomes an error of the form."""
+    if not form.is_valid():
+        return Attempt()
+    try:
+        return Attempt(call(), is_done=True)
+    except ValidationError as error:
+        form.place_validation(error)
+        return Attempt()
+    except Invalid as refusal:
+        form.place(refusal)
+        return Attempt()
+    except DomainError as refusal:
+        if refusal.status >= 500:
+            raise
+        form.place(refusal)
+        return Attempt(status=refusal.status)
+
+
+def always(row: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class RowVerb:
+    """A verb as the admin offers it about a row: a button where it may and can be done, and a page that asks.
+
+    `says` is what will happen, in words; `done` what is said afterwards.
+    """
+
+    name: str
+    label: str
+    may: Callable[[Access, Any], bool]
+    call: Callable[[Any, dict[str, Any], Access], Any]
+    says: Callable[[Any], str]
+    done: str
+    fits: Callable[[Any], bool] = always
+    form: type[CommandForm] = CommandForm
+    is_grave: bool = False
+
+
+@dataclass(frozen=True)
+class Adding:
+    """The verb that makes a row: `call(cleaned data, by)` gives it."""
+
+    label: str
+    may: Callable[[Access], bool]
+    form: type[CommandForm]
+    call: Callable[[dict[str, Any], Access], Model]
+    says: str
+    done: str
+
+
+@dataclass(frozen=True)
+class Button:
+    label: str
+    address: str
+    is_grave: bool = False
+
+
+class CountedPaginator(Paginator[Any]):
+    """Counts no further than anybody pages."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:COUNTED].count())
+
+
+class ScopedAdmin(ModelAdmin):
+    """A subclass says which rows are `visible`, what the page of one shows, and which verbs there are."""
+
+    actions = None
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = CountedPaginator
+    place: ClassVar[int] = 50
+    about: ClassVar[str] = ""
+    nothing: ClassVar[str] = "There is nothing here yet."
+    is_section: ClassVar[bool] = True  # False: reached from other pages only
+    adding: ClassVar[Adding | None] = None
+    verbs: ClassVar[tuple[RowVerb, ...]] = ()
+    page_template: ClassVar[str] = "admin/row.html"
+
+    # What a subclass says
+
+    def visible(self, by: Access) -> QuerySet[Any]:
+        """The rows that the caller may see; the others do not exist."""
+        raise NotImplementedError
+
+    def is_offered(self, by: Access) -> bool:
+        """Whether this is a page for the caller at all."""
+        return True
+
+    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows with what their page needs, in a fixed number of queries."""
+        return rows
+
+    def facts(self, row: Any, by: Access) -> list[Fact]:
+        raise NotImplementedError
+
+    def sections(self, row: Any, by: Access) -> list[Section]:
+        return []
+
+    # Permissions: who sees and changes what is decided by `visible` and by the verbs
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.is_section and self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        access = getattr(request, "access", None)
+        return access is not None and self.is_offered(access)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.adding is not None and self.adding.may(access_of(request))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        """For the list of sections, which only asks whether there is one."""
+        return {"add": False, "change": False, "delete": False, "view": self.has_view_permission(request)}
+
+    # What an address may ask for
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return self.visible(access_of(request))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only the filters that the list shows, never a lookup through other tables."""
+        offered: Iterable[Any] = self.get_list_filter(request) if request else self.list_filter
+        return lookup in {getattr(entry, "parameter_name", None) for entry in offered}
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        urls: list[URLPattern | URLResolver] = [self._url("", self.changelist_view, "changelist")]
+        if self.adding:
+            urls.append(self._url("add/", self.add_view, "add"))
+        urls.append(self._url("<str:object_id>/change/", self.change_view, "change"))
+        for verb in self.verbs:
+            urls.append(self._url(f"<str:object_id>/{verb.name}/", partial(self.verb_view, verb), verb.name))
+        return urls
+
+    def _url(self, route: str, view: Callable[..., Any], name: str) -> URLPattern:
+        return path(route, self.admin_site.admin_view(view), name=f"{self.url_prefix}_{name}")
+
+    @property
+    def url_prefix(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}"
+
+    def address(self, name: str, row: Any = None) -> str:
+        return reverse(f"admin:{self.url_prefix}_{name}", args=[row.pk] if row is not None else [])
+
+    # Pages
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
+        extra = {"title": capfirst(str(self.opts.verbose_name_plural)), "adding": None, "nothing": self.nothing}
+        if self.has_add_permission(request):
+            extra["adding"] = self.adding
+        return super().changelist_view(request, {**extra, **(extra_context or {})})
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page of one row: facts, tables, and a button for each verb."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
+        row = self.row(request, object_id)
+        by = access_of(request)
+        return self.page(
+            request,
+            self.page_template,
+            title=str(row),
+            row=row,
+            facts=self.facts(row, by),
+            sections=self.sections(row, by),
+            buttons=self.buttons(row, by),
+            **(extra_context or {}),
+        )
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        assert self.adding is not None
+        adding, by = self.adding, access_of(request)
+        form = adding.form(request.POST if request.method == "POST" else None, by=by)
+        status = 200
+        if request.method == "POST":
+            went = attempt(form, lambda: adding.call(form.cleaned_data, by))
+            if went.is_done:
+                self.tell(request, adding.done)
+                return redirect(self.address("change", went.result))
+            status = went.status
+        if not adding.may(by):
+            raise Refused("You may not do this.")
+        extra = {"title": adding.label, "says": adding.says, "form": form, "button": adding.label}
+        return self.page(request, "admin/command.html", status=status, back=self.address("changelist"), **extra)
+
+    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks, POST does it."""
+        row, by = self.row(request, object_id), access_of(request)
+        form = verb.form(request.POST if request.method == "POST" else None, by=by, row=row)
+        status = 200
+        if request.method == "POST":
+            went = attempt(form, lambda: verb.call(row, form.cleaned_data, by))
+            if went.is_done:
+                self.tell(request, verb.done)
+                return redirect(self.address_after(row, by))
+            status = went.status
+        if status == 200 and not verb.may(by, row):
+            raise Refused("You may not do this.")
+        return self.page(
+            request,
+            "admin/command.html",
+            status=status,
+            title=f"{verb.label}: {row}",
+            row=row,
+            says=verb.says(row),
+            form=form,
+            button=verb.label,
+            is_grave=verb.is_grave,
+            back=self.address("change", row),
+        )
+
+    # What the pages are made of
+
+    def row(self, request: HttpRequest, object_id: str) -> Any:
+        """A row that the caller may see; else there is nothing at this address."""
+        row = None
+        if is_plain_text(object_id):
+            try:
+                row = self.shown(self.get_queryset(request)).filter(pk=object_id).first()
+            except (ValidationError, ValueError):
+                row = None
+        if row is None:
+            raise Http404
+        return row
+
+    def buttons(self, row: Any, by: Access) -> list[Button]:
+        return [
+            Button(verb.label, self.address(verb.name, row), verb.is_grave)
+            for verb in self.verbs
+            if verb.fits(row) and verb.may(by, row)
+        ]
+
+    def address_after(self, row: Any, by: Access) -> str:
+        """The row's page, or the list where the verb took the row out of sight."""
+        is_there = self.visible(by).filter(pk=row.pk).exists()
+        return self.address("change", row) if is_there else self.address("changelist")
+
+    def tell(self, request: HttpRequest, text: str) -> None:
+        if context.current().effective_everywhere:
+            messages.success(request, text)
+        else:
+            messages.warning(request, NOT_EVERYWHERE)
+
+    def frame(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page shows around its content."""
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        section = {"name": capfirst(str(self.opts.verbose_name_plural)), "address": self.address("changelist")}
+        return {**self.admin_site.each_context(request), "opts": self.opts, "section": section}
+
+    def page(self, request: HttpRequest, template: str, *, status: int = 200, **content: Any) -> HttpResponse:
+        return TemplateResponse(request, template, {**self.frame(request), **content}, status=status)
+
+    # Nothing is logged beside the audit trail
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+
+def together(querysets: Iterable[QuerySet[Any]], none: QuerySet[Any]) -> QuerySet[Any]:
+    """The rows of all of these querysets of one model."""
+    return reduce(or_, querysets, none.none())
+
