@@ -117,7 +117,7 @@ class House:
 
     def wait(self, deadline: float = STOP_DEADLINE) -> int:
         status = self._process.wait(deadline)
-        self._reader.join(5)
+        self._reader.join(5)  # it closes our end of the pipe
         return status
 
     def __enter__(self) -> Self:
@@ -138,8 +138,12 @@ class House:
         return found[1]
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self.lines.append(line.rstrip("\n"))
+        stdout = self._process.stdout
+        if stdout is None:
+            return
+        with stdout:
+            for line in stdout:
+                self.lines.append(line.rstrip("\n"))
 
 
 def descendants(pid: int) -> dict[int, str]:
