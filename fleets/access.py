@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.functional import SimpleLazyObject
 
 from audit.actions import Action, Outcome
 from audit.trail import Target, record
@@ -12,6 +14,12 @@ from config.edge.access import Actor
 from fleets import holdings
 from fleets.authority import PrincipalRights
 from fleets.models import Membership, Organization, User
+
+
+def themselves(user: Any) -> User:
+    """The row behind `request.user`, which Django loads lazily: verbs need a real one."""
+    real: User = user._wrapped if isinstance(user, SimpleLazyObject) else user
+    return real
 
 
 class PersonAccess:

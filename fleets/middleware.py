@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.functional import SimpleLazyObject
 
 from config.edge.access import attach
-from fleets.access import PersonAccess
+from fleets.access import PersonAccess, themselves
 
 
 class PersonAccessMiddleware:
@@ -18,6 +17,5 @@ class PersonAccessMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path.startswith("/admin/") and request.user.is_authenticated:
-            user = request.user
-            attach(request, PersonAccess(user._wrapped if isinstance(user, SimpleLazyObject) else user))
+            attach(request, PersonAccess(themselves(request.user)))
         return self.get_response(request)

@@ -13,7 +13,7 @@ from audit.actions import Action, Outcome
 from audit.trail import Target, record
 from config.edge.access import ANONYMOUS, Actor
 from config.edge.parsing import is_plain_text
-from fleets.access import PersonAccess
+from fleets.access import PersonAccess, themselves
 from fleets.models import User
 
 
@@ -41,7 +41,10 @@ class BrowserSessionAuthentication(SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[User, PersonAccess] | None:
         found = super().authenticate(request)
-        return (found[0], PersonAccess(found[0])) if found else None
+        if found is None:
+            return None
+        user = themselves(found[0])
+        return user, PersonAccess(user)
 
 
 class Stranger:

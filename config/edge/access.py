@@ -89,12 +89,15 @@ def attach(request: HttpRequest, access: Access | None) -> None:
 
 
 def authorize(access: Access, scope: str, path: str, organization_id: UUID) -> None:
-    """Require a scope at a path, noting the outcome: 404 where the caller holds nothing at all there, else 403."""
+    """Require a scope at a path, noting the outcome: 404 where the caller holds nothing at all there, else 403.
+
+    The root is no secret: every organization has one.
+    """
     allowed = access.permits(scope, path, organization_id)
     access.note(scope, path, organization_id, allowed=allowed)
     if allowed:
         return
-    if access.rights(organization_id).at(path):
+    if path == "/" or access.rights(organization_id).at(path):
         raise InsufficientScope(scope, path)
     raise Missing("There is no such object.")
 

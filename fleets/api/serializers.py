@@ -10,7 +10,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.edge.serializers import StrictSerializer, Text
-from fleets.models import FleetMembership, GroupMembership, Machine, MachineAction, Membership
+from fleets.models import FleetMembership, GroupMembership, Machine, MachineAction, Membership, Organization
+from fleets.organization_policy import policy_of
 
 MOST_ITEMS = 64  # disks or networks of a machine
 MOST_TAGS = 50
@@ -60,8 +61,11 @@ class OrganizationSerializer(StrictSerializer):
     organization = seen("slug", help_text="Its own slug.")
     slug = seen()
     name = seen()
-    policy = serializers.DictField(read_only=True, help_text="What it lays down for its tokens.")
+    policy = serializers.SerializerMethodField(help_text="What it lays down for its tokens.")
     created_at = serializers.DateTimeField(read_only=True)
+
+    def get_policy(self, organization: Organization) -> dict[str, Any]:
+        return policy_of(organization).as_json()
 
 
 class OrganizationOpening(OrganizationSerializer):
@@ -124,11 +128,11 @@ class FleetSerializer(GroupSerializer):
     path = seen(help_text="Where entries and grants name it.")
 
 
-class FleetOpening(FleetSerializer, GroupOpening):
+class FleetOpening(GroupOpening, FleetSerializer):
     pass
 
 
-class FleetChange(FleetSerializer, GroupChange):
+class FleetChange(GroupChange, FleetSerializer):
     pass
 
 

@@ -558,7 +558,8 @@ def test_a_configuration_is_read_by_readers_and_changed_by_who_may_configure(acm
     "change",
     [
         {"cpus": 0}, {"cpus": 1.5}, {"cpus": "4"}, {"memory": -1}, {"memory": 2**53}, {"disks": "sda"}, {"disks": [1]},
-        {"disks": [{}]}, {"disks": [{"a": {}}]}, {"disks": None}, {"networks": [None]}, {"networks": ["n"] * 65}, {"gpu": 1},
+        {"disks": [{}]}, {"disks": [{"a": {}}]}, {"disks": None}, {"networks": [None]}, {"gpu": 1},
+        {"networks": ["n"] * 65},
     ],
 )  # fmt: skip
 def test_a_configuration_that_can_not_be_meant_is_400(acme: Organization, change: dict[str, Any]) -> None:
