@@ -1,0 +1,97 @@
+"""What the commands on the server share: they act as the operator, in a request context, and fail in one line."""
+
+import getpass
+import os
+import socket
+from argparse import ArgumentParser
+from typing import Any, NoReturn
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+from rest_framework.exceptions import APIException
+
+from config.edge.context import RequestContext, bound
+from config.edge.refusals import DomainError
+from fleets.access import TrustedAccess, operator
+from fleets.models import User
+
+
+class OneLineParser(CommandParser):
+    """Says what is wrong with the arguments without repeating all of them."""
+
+    def error(self, message: str) -> NoReturn:
+        if not self.called_from_command_line:
+            raise CommandError(f"Error: {message}")
+        self.exit(2, f"{self.prog}: {_one_line(message)}\n")
+
+
+class OperatorCommand(BaseCommand):
+    """A command of whoever holds the host. Subclasses implement `act`."""
+
+    requires_system_checks: list[str] = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.__class__ = OneLineParser  # Django names its own class there
+        return parser
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with bound(
+                RequestContext(method="COMMAND", path=f"manage.py {type(self).__module__.split('.')[-1]}")
+            ):
+                self.act(**options)
+        except DomainError as error:
+            raise CommandError(_one_line(_explained(error))) from error
+        except APIException as error:
+            raise CommandError(_one_line("; ".join(_messages(error.detail)))) from error
+        except ValidationError as error:
+            raise CommandError(_one_line("; ".join(error.messages))) from error
+        except DatabaseError as error:
+            raise CommandError(_one_line(f"The database can't be used: {error}")) from error
+        except (ValueError, OSError) as error:
+            raise CommandError(_one_line(str(error))) from error
+
+    def act(self, **options: Any) -> None:
+        raise NotImplementedError
+
+    def say(self, text: str) -> None:
+        """A remark for the person at the terminal: stdout holds the result alone."""
+        self.stderr.write(text)
+
+
+def as_operator(on_behalf_of: User | None = None) -> TrustedAccess:
+    return operator(operator_label(), on_behalf_of=on_behalf_of)
+
+
+def operator_label() -> str:
+    """<OS user>@<host>"""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as containers have them
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def add_format(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=["text", "json"], default="text", help="json: one document on stdout"
+    )
+
+
+def _explained(error: DomainError) -> str:
+    return "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in error.errors) or error.detail
+
+
+def _messages(detail: Any, field: str = "") -> list[str]:
+    """Each error of REST framework's nested details, with the field that it is about."""
+    if isinstance(detail, dict):
+        return [text for name, inner in detail.items() for text in _messages(inner, name)]
+    if isinstance(detail, list):
+        return [text for inner in detail for text in _messages(inner, field)]
+    return [f"{field}: {detail}" if field and field != "non_field_errors" else str(detail)]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
