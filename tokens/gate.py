@@ -18,6 +18,7 @@ from fleets import places
 from fleets.models import Organization
 from fleets.scopes import Scope
 from tokens import credentials, verification
+from tokens.credentials import Credential
 from tokens.decision import Ask, Denial
 from tokens.verification import CredentialRefused, Proven, record_denial, record_use
 
@@ -48,7 +49,7 @@ def _verified(request: HttpRequest) -> tuple[Proven, str]:
     if scope not in set(Scope):
         raise Invalid.field("scope", "There is no such scope.", "unknown_scope")
     credential = credentials.extract(request.META)
-    organization = Organization.objects.filter(slug=slug).first()
+    organization = Organization.objects.filter(slug=slug).first() if _has_form(credential) else None
     ask = Ask(
         scope=None,
         path=None,
@@ -69,6 +70,11 @@ def _verified(request: HttpRequest) -> tuple[Proven, str]:
         raise InsufficientScope(scope, path or "this path")
     record_use(proven, scope=scope, path=path)
     return proven, path
+
+
+def _has_form(credential: Credential | Denial | None) -> bool:
+    """Whether it could be a token's secret at all: what could not is refused without touching a store."""
+    return isinstance(credential, Credential) and credential.parsed is not None
 
 
 def _allowed(proven: Proven, path: str) -> HttpResponse:
