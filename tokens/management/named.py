@@ -1,0 +1,81 @@
+"""Finds what the words of a command line mean: an owner, an organization, a token by its owner and name."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from config.edge.parsing import is_plain_text
+from config.edge.refusals import Invalid, Missing
+from fleets.models import Fleet, Organization, User
+from tokens import owners
+from tokens.models import Token, TokenQuerySet
+
+
+def owner_of_new(text: str, slug: str | None) -> tuple[User | Fleet, Organization]:
+    """An owner, and the one organization in which it can have a token."""
+    found = _owners(text, slug)
+    places = [(owner, organization) for owner in found for organization in _homes(owner, slug)]
+    if not places:
+        raise Missing(f"{text} is no member of an organization.")
+    if len(places) > 1:
+        raise _ambiguous(text, (organization for _, organization in places))
+    return places[0]
+
+
+def tokens_of(text: str | None, slug: str | None) -> TokenQuerySet:
+    """The tokens of an owner, or of everybody."""
+    tokens = Token.objects.presented().order_by("organization__slug", "-created_at", "pk")
+    if slug is not None:
+        tokens = tokens.filter(organization=_organization(slug))
+    if text is None:
+        return tokens
+    kinds = [tokens.of_owner(owner).values("pk") for owner in _owners(text, slug)]
+    return tokens.filter(pk__in=[row["pk"] for rows in kinds for row in rows])
+
+
+def token(text: str, name: str, slug: str | None) -> Token:
+    """An owner's token by its name, ended ones too: names are never used again."""
+    found = list(tokens_of(text, slug).filter(name__iexact=name))
+    if not found:
+        raise Missing(f"{text} has no token of the name {name}.")
+    if len(found) > 1:
+        raise _ambiguous(text, (token.organization for token in found))
+    return found[0]
+
+
+def _owners(text: str, slug: str | None) -> list[User | Fleet]:
+    if text.startswith(owners.LATER):
+        raise Invalid(f"Owners such as {text} are not available yet.", code="not_available")
+    if not is_plain_text(text):
+        raise Missing("There is no such owner.")
+    ids = [_organization(slug).pk] if slug is not None else _all_ids()
+    found = owners.named(text, ids)
+    if not found:
+        where = f" in {slug}" if slug is not None else ""
+        raise Missing(f"There is no owner {text}{where}: write a username, or fleet:<slug>.")
+    return found
+
+
+def _homes(owner: User | Fleet, slug: str | None) -> list[Organization]:
+    """Where an owner belongs now; of somebody who left, where they did, so that the verb can say that they left."""
+    if isinstance(owner, Fleet):
+        return [owner.organization]
+    theirs = Organization.objects.filter(memberships__user=owner).distinct()
+    theirs = theirs.filter(slug=slug) if slug is not None else theirs
+    present = theirs.filter(memberships__user=owner, memberships__left_at=None)
+    return list(present.order_by("slug") or theirs.order_by("slug"))
+
+
+def _organization(slug: str) -> Organization:
+    found = Organization.objects.filter(slug=slug).first() if is_plain_text(slug) else None
+    if found is None:
+        raise Missing(f"There is no organization {slug}.")
+    return found
+
+
+def _all_ids() -> list[UUID]:
+    return list(Organization.objects.values_list("pk", flat=True))
+
+
+def _ambiguous(text: str, organizations: Iterable[Organization]) -> Invalid:
+    slugs = ", ".join(sorted({organization.slug for organization in organizations}))
+    return Invalid(f"{text} is known in several organizations: say --organization, one of {slugs}.")
