@@ -21,7 +21,9 @@ from fleets.models import (
     User,
 )
 from fleets.scopes import parse_scopes
-from tokens import issuance
+from tokens import credentials, issuance, verification
+from tokens.authentication import TokenAccess
+from tokens.credentials import Credential
 from tokens.issuance import Issued, Wish
 
 API = "/api/v1/"
@@ -133,6 +135,15 @@ def make_token(
 def session(user: User) -> Access:
     """The person in their browser session, as verbs see them."""
     return PersonAccess(User.objects.get(pk=user.pk))
+
+
+def acting(issued: Issued) -> Access:
+    """The token, as verbs see it."""
+    credential = credentials.extract({"HTTP_AUTHORIZATION": f"Bearer {issued.secret.reveal()}"})
+    assert isinstance(credential, Credential)
+    proven = verification.prove(credential)
+    assert proven is not None
+    return TokenAccess(proven)
 
 
 def session_client(user: User, **options: Any) -> APIClient:
