@@ -2,7 +2,8 @@
 
 A row that verification depends on (organization, principal, token) has a version. A verb raises the narrowest one; the
 new version is owed to Redis in the same transaction and published before the answer. Locks and raises go in one order,
-organization → principal → token by ascending key: unordered ones deadlock.
+organization → membership or machine → principal → token by ascending key: unordered ones deadlock. Locks are of the
+kind that lets others insert rows which refer to the locked one (`no_key`): those have no order.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ V = TypeVar("V", bound=Model)
 
 def lock(row: V) -> V:
     """The row as it is now, locked until the transaction ends (on SQLite the transaction itself is the lock)."""
-    return type(row)._default_manager.select_for_update(of=("self",)).get(pk=row.pk)
+    return type(row)._default_manager.select_for_update(of=("self",), no_key=True).get(pk=row.pk)
 
 
 def claim(row: Any, **expected: Any) -> None:

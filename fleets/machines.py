@@ -13,7 +13,7 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, InsufficientScope, Invalid
 from fleets import consequences, currency, paths, policy
-from fleets.models import AclEntry, Fleet, Machine, MachineAction, MachineTag, Organization
+from fleets.models import AclEntry, Fleet, Machine, MachineAction, MachineTag
 from fleets.scopes import Scope
 
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=/-]{0,62}")
@@ -68,10 +68,10 @@ def move(machine: Machine, *, fleet: Fleet, by: Access) -> None:
     if fleet.organization_id != machine.organization_id:
         raise Conflict("Machines do not leave their organization.", code="other_organization")
     before = machine.fleet.slug
+    currency.raise_(machine.organization)
     _claim(machine)
     machine.fleet = fleet
     _save(machine, ["fleet"])
-    currency.raise_(machine.organization)
     record(Action.MACHINE_MOVED, by=by, target=machine, data={"changes": {"fleet": [before, fleet.slug]}})
 
 
@@ -79,10 +79,10 @@ def move(machine: Machine, *, fleet: Fleet, by: Access) -> None:
 def deregister(machine: Machine, *, by: Access) -> None:
     """End a machine: what names it reaches nothing any more, nor a later one of the same name or vmid."""
     _require_may_write(machine, by)
+    currency.raise_(machine.organization)
     _claim(machine)
     machine.deregistered_at = now()
     machine.save(update_fields=["deregistered_at"])
-    currency.raise_(machine.organization)
     record(Action.MACHINE_DEREGISTERED, by=by, target=machine, data={"fleet": machine.fleet.slug})
 
 
@@ -134,7 +134,7 @@ def _require_free(fleet: Fleet, vmid: int) -> None:
         path = paths.vms_path(vmid)
     except paths.PathError:
         raise Invalid.field("vmid", "A whole number of at most nine digits, 1 or more.") from None
-    Organization.objects.select_for_update().get(pk=fleet.organization_id)
+    currency.lock(fleet.organization)
     entries = AclEntry.objects.filter(organization=fleet.organization_id, path=path)
     if entries.exists() or consequences.has_grants_at(fleet.organization_id, path):
         raise Conflict(f"There are entries on {path}. Remove them first.", code="vmid_has_entries")

@@ -74,7 +74,7 @@ def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
     _lock_organization(membership)
     require(policy.may_end_membership(by, membership), "You may not remove this member.")
     _require_another_owner(membership)
-    user = User.objects.select_for_update().get(pk=membership.user_id)
+    user = membership.user
     _end(membership)
     fleets = FleetMembership.objects.present().filter(
         user=user, fleet__organization=membership.organization_id
@@ -144,9 +144,8 @@ def leave_fleet(membership: FleetMembership, *, by: Access) -> None:
     """End a fleet membership: at their next call a person's own tokens no longer reach the fleet."""
     leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
     require(leaves or policy.may_take_fleet_role(by, membership.fleet), NOT_YOURS)
-    user = User.objects.select_for_update().get(pk=membership.user_id)
     _end(membership)
-    currency.raise_(user)
+    currency.raise_(membership.user)
     record(Action.FLEET_MEMBER_LEFT, by=by, target=membership)
 
 
@@ -177,9 +176,8 @@ def join_group(group: Group, *, user: User, role: str, by: Access) -> GroupMembe
 def leave_group(membership: GroupMembership, *, by: Access) -> None:
     leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
     require(leaves or policy.may_take_group_role(by, membership.group), NOT_YOURS)
-    user = User.objects.select_for_update().get(pk=membership.user_id)
     _end(membership)
-    currency.raise_(user)
+    currency.raise_(membership.user)
     record(Action.GROUP_MEMBER_LEFT, by=by, target=membership)
 
 
@@ -197,7 +195,7 @@ def change_group_role(membership: GroupMembership, *, role: str, by: Access) -> 
 
 def _lock_organization(membership: Membership) -> None:
     """Departures and demotions queue here, so that two owners can't go at the same time."""
-    Organization.objects.select_for_update().get(pk=membership.organization_id)
+    currency.lock(membership.organization)
 
 
 def _require_another_owner(membership: Membership) -> None:
@@ -211,7 +209,7 @@ def _require_another_owner(membership: Membership) -> None:
 def _require_member(user: User, organization_id: Any) -> None:
     """Locks the membership, so that a departure under way is waited for."""
     if (
-        not Membership.objects.select_for_update()
+        not Membership.objects.select_for_update(no_key=True)
         .active()
         .filter(user=user, organization=organization_id)
         .exists()

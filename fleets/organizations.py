@@ -107,6 +107,7 @@ def set_entry(
     by: Access,
 ) -> AclEntry:
     """Give a user or a group a role at a path. Conflict where they have an entry there."""
+    currency.lock(organization)  # registering a machine looks for entries on the path of its vmid
     path = places.resolved(organization.pk, path)
     if role not in ROLE_SCOPES:
         raise Invalid.field("role", "There is no such role.", "unknown_role")
