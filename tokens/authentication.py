@@ -58,14 +58,17 @@ class TokenAccess:
 
     def refresh(self) -> None:
         """Inside a verb's transaction: what was ended meanwhile ends here, what was narrowed is narrower."""
-        token = Token.objects.presented().get(pk=self.token_id)
-        shown = TokenSecret.objects.get(pk=self.proven.shown.pk)
-        self.proven = Proven(token, shown, verification.compiled_record(token, shown))
+        self.proven = verification.unmixed(self._read_again)
         ask = Ask(scope=None, path=None, now=now())
         verdict = decide(self.proven.record, ask)
         denial = verdict.denial or (None if self.proven.record.generations else Denial.TOKEN_INVALID)
         if denial:
             raise CredentialRefused(denial)
+
+    def _read_again(self) -> Proven:
+        token = Token.objects.presented().get(pk=self.token_id)
+        shown = TokenSecret.objects.get(pk=self.proven.shown.pk)
+        return Proven(token, shown, verification.compiled_record(token, shown))
 
     def note(self, scope: str, path: str, organization_id: UUID, *, allowed: bool) -> None:
         """One event a call: the first question that is allowed, or the one that is refused."""

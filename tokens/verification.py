@@ -4,9 +4,11 @@ Always from the database: a bounded number of queries a call, one event, the las
 """
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -17,7 +19,7 @@ from audit.trail import Target, record
 from config.edge import context
 from config.edge.access import Actor
 from config.edge.clock import now
-from config.edge.refusals import DomainError
+from config.edge.refusals import DomainError, Unavailable
 from fleets import holdings
 from fleets.authority import TokenRights
 from tokens import peppers, secret
@@ -27,6 +29,7 @@ from tokens.models import Token, TokenSecret
 from tokens.rights import ceiling_of, rows_of
 
 LAST_USE_EVERY = timedelta(minutes=1)
+READS = 5  # of a record that is changed again and again while it is read
 DETAIL = {
     Denial.CREDENTIAL_MISSING: "No credential was sent.",
     Denial.MULTIPLE_CREDENTIALS: "Send one credential, in one header.",
@@ -74,6 +77,9 @@ class Proven:
         return self.token.principal.as_actor()
 
 
+Found = TypeVar("Found", bound=Proven | None)
+
+
 def verify(credential: Credential | Denial | None, ask: Ask) -> tuple[Proven | None, Verdict]:
     """Steps 1 to 4 of the decision, and 7 where the ask names a scope. What is refused of a known token is recorded;
     what is allowed is not yet: `record_use` does that, once, when the call's question is known.
@@ -95,9 +101,21 @@ def prove(credential: Credential) -> Proven | None:
     """The token whose secret this is. A malformed one touches no store; unknown and wrong are the same None, and the
     same work: one query, one digest.
     """
-    parsed = credential.parsed
-    if parsed is None:
-        return None
+    return unmixed(partial(_read, credential.parsed)) if credential.parsed else None
+
+
+def unmixed(read: Callable[[], Found]) -> Found:
+    """What `read` finds in several queries, as it stood at one moment: scopes from before a change beside grants from
+    after it may allow what neither allowed. Read again where a version was raised meanwhile.
+    """
+    for _ in range(READS):
+        proven = read()
+        if proven is None or _is_current(proven.token):
+            return proven
+    raise Unavailable("This token is being changed. Try again.")
+
+
+def _read(parsed: secret.ParsedSecret) -> Proven | None:
     rows = list(TokenSecret.objects.filter(token_id=parsed.token_id).order_by("-generation")[:20])
     shown = _shown(parsed.text, rows)
     if shown is None:
@@ -107,6 +125,15 @@ def prove(credential: Credential) -> Proven | None:
     if not compiled.generations and not token.is_ended:
         return None  # a secret that was rotated away
     return Proven(token, shown, compiled)
+
+
+def _is_current(token: Token) -> bool:
+    versions = {
+        "version": token.version,
+        "principal__version": token.principal.version,
+        "organization__version": token.organization.version,
+    }
+    return Token.objects.filter(pk=token.pk, **versions).exists()
 
 
 def compiled_record(token: Token, shown: TokenSecret) -> Record:
