@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 log = logging.getLogger("tokenhouse.health")
@@ -28,11 +29,13 @@ def _outcome(name: str, check: Check) -> str | None:
         return f"{type(error).__name__}"
 
 
+@csrf_exempt
 @require_safe
 def healthz(_request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "up"})
 
 
+@csrf_exempt
 @require_safe
 def readyz(_request: HttpRequest) -> HttpResponse:
     """200 when everything that is needed is well; a dependency that may be away shows as `degraded`."""

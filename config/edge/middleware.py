@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from config.edge import context
 from config.edge.address import client_address, is_trusted_proxy, parse_address
 from config.edge.context import CLIENT_REQUEST_ID, RequestContext
-from config.edge.problems import problem
+from config.edge.problems import CODE_OF_STATUS, DETAIL_OF_STATUS, MEDIA_TYPE, problem, wants_html
 
 log = logging.getLogger("tokenhouse.request")
 Next = Callable[[HttpRequest], HttpResponseBase]
@@ -32,7 +32,7 @@ class RequestContextMiddleware:
         started = time.perf_counter()
         _believe_proxy_scheme(request)
         with context.bound(request_context(request)) as bound:
-            response = self.get_response(request)
+            response = told_as_problem(request, self.get_response(request))
             response["X-Request-ID"] = bound.request_id
             if bound.client_request_id:
                 response["X-Client-Request-ID"] = bound.client_request_id
@@ -53,6 +53,18 @@ class RequestContextMiddleware:
                     },
                 )
         return response
+
+
+def told_as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """An error that something below answered in its own words, as a problem document with the same headers."""
+    status = response.status_code
+    is_told = status < 400 or wants_html(request) or response.get("Content-Type", "") == MEDIA_TYPE
+    if is_told or response.streaming or status not in CODE_OF_STATUS:
+        return response
+    kept = {name: value for name, value in response.items() if name not in {"Content-Type", "Content-Length"}}
+    return problem(
+        status, CODE_OF_STATUS[status], DETAIL_OF_STATUS.get(status, "It can't be done."), headers=kept
+    )
 
 
 def request_context(request: HttpRequest) -> RequestContext:

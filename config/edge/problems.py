@@ -32,6 +32,12 @@ MEDIA_TYPE = "application/problem+json"
 TELLING = frozenset(
     {"unknown_field", "read_only", "not_available", "unknown_scope", "required"}
 )  # codes that say it all
+DETAIL_OF_STATUS = {
+    400: "The request is malformed.",
+    403: "You may not do this.",
+    404: "There is nothing at this address.",
+    405: "This address does not take this method.",
+}
 CODE_OF_STATUS = {
     400: "invalid",
     401: "credential_missing",
