@@ -1,0 +1,241 @@
+"""The demo organization: a believable shape, made through the verbs, in the order of time, without a secret kept."""
+
+import io
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.apps import apps
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from rest_framework.test import APIClient
+
+from audit.models import Event
+from config.edge.clock import now
+from fleets.models import AclEntry, Fleet, Machine, Membership, Organization, User
+from fleets.organization_policy import OrganizationPolicy, policy_of
+from tokens import secret
+from tokens.models import Token, TokenSecret
+
+PASSWORD = "given by the environment"
+
+
+@pytest.fixture(scope="module")
+def demo(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, str]]:
+    """What the command printed; all tests of this module look at the same demo."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield run_demo()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(autouse=True)
+def _looked_at(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test does to the shared demo is undone."""
+    if "demo" not in request.fixturenames:
+        yield
+        return
+    request.getfixturevalue("demo")
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def run_demo(*options: str, password: str = PASSWORD) -> dict[str, str]:
+    output = io.StringIO()
+    with mock.patch.dict(os.environ, {"ADMIN_PASSWORD": password}):
+        call_command("demo", *options, stdout=output)
+    assert output.getvalue().count("\n") == 1
+    printed: dict[str, str] = json.loads(output.getvalue())
+    return printed
+
+
+def events() -> list[Event]:
+    return list(Event.objects.order_by("id"))
+
+
+@pytest.mark.django_db
+def test_an_empty_demo_is_one_owner_and_nothing_else() -> None:
+    printed = run_demo("--empty", "--username", "root")
+
+    assert printed == {"organization": "main", "username": "root", "fleet": None}
+    assert User.objects.get().is_superuser
+    assert Membership.objects.get().role == "owner"
+    assert not Token.objects.exists()
+    assert [str(event.action) for event in events()] == ["organization.opened", "demo.filled"]
+
+
+@pytest.mark.django_db
+def test_without_a_password_in_the_environment_one_is_made_and_printed() -> None:
+    printed = run_demo("--empty", password="")
+
+    assert len(printed["password"]) >= 12
+    assert User.objects.get().check_password(printed["password"])
+
+
+def test_the_printed_line_names_what_was_made(demo: dict[str, str]) -> None:
+    assert demo == {
+        "organization": "brightwater",
+        "username": "admin",
+        "fleet": "edge",
+        "token": demo["token"],
+    }
+    assert secret.parse(demo["token"])
+
+
+def test_the_printed_token_lists_the_machines_of_its_fleet_and_no_others(demo: dict[str, str]) -> None:
+    client = APIClient(headers={"authorization": f"Bearer {demo['token']}"})
+
+    answer = client.get("/api/v1/machines/")
+
+    assert answer.status_code == 200
+    names = {machine["name"] for machine in answer.data["results"]}
+    live = Machine.objects.live().filter(fleet__slug="edge", organization__slug="brightwater")
+    assert names == set(live.values_list("name", flat=True))
+
+
+def test_the_given_password_signs_in(demo: dict[str, str]) -> None:
+    assert User.objects.get(username="admin").check_password(PASSWORD)
+
+
+def test_admin_is_a_superuser_and_owner_of_the_first_organization_only(demo: dict[str, str]) -> None:
+    admin = User.objects.get(is_superuser=True)
+    assert admin.username == "admin"
+    memberships = admin.memberships.values_list("organization__slug", "role", "left_at", "suspended_at")
+    assert list(memberships) == [("brightwater", "owner", None, None)]
+
+
+def test_an_active_member_of_every_role_besides_admin(demo: dict[str, str]) -> None:
+    others = (
+        Membership.objects.active().filter(organization__slug="brightwater").exclude(user__username="admin")
+    )
+    assert set(others.values_list("role", flat=True)) == set(Membership.Role.values)
+
+
+def test_somebody_left_and_somebody_is_suspended(demo: dict[str, str]) -> None:
+    assert Membership.objects.exclude(left_at=None).count() == 1
+    assert Membership.objects.present().exclude(suspended_at=None).count() == 1
+
+
+def test_two_organizations_with_three_fleets_of_at_least_four_machines(demo: dict[str, str]) -> None:
+    assert set(Organization.objects.values_list("slug", flat=True)) == {"brightwater", "kestrel"}
+    machines = Counter(Machine.objects.live().values_list("fleet__organization__slug", "fleet__slug"))
+    assert len(machines) == Fleet.objects.count() == 6
+    assert min(machines.values()) >= 4
+    assert sum(machines.values()) == 25
+
+
+def test_every_machine_has_tags_and_a_configuration(demo: dict[str, str]) -> None:
+    for machine in Machine.objects.all():
+        assert machine.tags
+        assert machine.configuration["cpus"]
+        assert machine.configuration["memory"]
+    assert Machine.objects.exclude(vmid=None).count() > 15
+
+
+def test_the_first_organization_has_the_default_policy(demo: dict[str, str]) -> None:
+    assert policy_of(Organization.objects.get(slug="brightwater")) == OrganizationPolicy(90, (0, 0, 0))
+
+
+def test_a_group_with_members_has_paths(demo: dict[str, str]) -> None:
+    entries = AclEntry.objects.filter(group__slug="on-call", organization__slug="brightwater")
+    assert set(entries.values_list("path", "role")) == {
+        ("/fleets/harbour", "GroupUser"),
+        ("/fleets/lab", "GroupUser"),
+    }
+
+
+def test_tokens_of_both_kinds_in_every_status(demo: dict[str, str]) -> None:
+    tokens = list(Token.objects.all())
+    assert 55 <= len(tokens) <= 70
+    assert {token.kind for token in tokens} == set(Token.Kind.values)
+    statuses = Counter(str(token.derived_status) for token in tokens)
+    assert set(statuses) == {"active", "pending", "disabled", "expired", "revoked"}
+    assert statuses["active"] > len(tokens) / 2
+    reasons = set(Token.objects.filter(status="revoked").values_list("status_reason", flat=True))
+    assert reasons == {"by_hand", "by_itself", "owner_left"}
+
+
+def test_two_tokens_are_in_the_overlap_of_a_rotation(demo: dict[str, str]) -> None:
+    overlapping = TokenSecret.objects.filter(valid_until__gt=now())
+    assert overlapping.count() == 2
+
+
+def test_every_token_has_the_event_of_its_issue_and_its_creator(demo: dict[str, str]) -> None:
+    issued = Event.objects.filter(action="token.issued", outcome="allowed")
+    assert sorted(issued.values_list("target_id", flat=True)) == sorted(
+        Token.objects.values_list("pk", flat=True)
+    )
+    creators = dict(Token.objects.values_list("pk", "created_by__username"))
+    assert {event.target_id: event.actor_label for event in issued} == creators
+
+
+def test_events_are_in_the_order_of_time_over_months_and_never_in_the_future(demo: dict[str, str]) -> None:
+    instants = [event.at for event in events()]
+    assert instants == sorted(instants)
+    assert instants[-1] <= now()
+    assert instants[-1] - instants[0] > timedelta(days=100)
+    for event in events():
+        milliseconds = int(event.at.timestamp() * 1000)
+        assert abs((event.id.int >> 80) - milliseconds) < 1000
+
+
+def test_a_month_of_use_by_realistic_clients(demo: dict[str, str]) -> None:
+    used = Event.objects.filter(action="token.used")
+    assert 1000 <= used.count() <= 3000
+    assert len({event.at.date() for event in used}) >= 28
+    assert not used.filter(address=None).exists()
+    assert not used.filter(user_agent="").exists()
+    assert used.values("target_id").distinct().count() > 40
+
+
+def test_refused_calls_are_in_the_trail_too(demo: dict[str, str]) -> None:
+    denied = set(Event.objects.filter(action="token.denied").values_list("reason", flat=True))
+    assert denied >= {
+        "insufficient_scope",
+        "token_expired",
+        "token_disabled",
+        "token_revoked",
+        "owner_inactive",
+    }
+
+
+def test_the_last_use_is_the_one_of_the_trail(demo: dict[str, str]) -> None:
+    for token in Token.objects.exclude(last_used_at=None):
+        last = Event.objects.filter(action="token.used", target_id=token.pk).latest("at")
+        assert token.last_used_at is not None
+        assert abs(last.at - token.last_used_at) <= timedelta(minutes=1)
+
+
+def test_every_event_names_its_request(demo: dict[str, str]) -> None:
+    assert all(event.request_id for event in events())
+
+
+def test_no_secret_is_stored(demo: dict[str, str]) -> None:
+    for model in apps.get_models():
+        for row in model._default_manager.values():
+            assert not secret.PATTERN.search(json.dumps(row, default=str))
+            assert PASSWORD not in json.dumps(row, default=str)
+
+
+def test_a_second_demo_is_refused_and_changes_nothing(demo: dict[str, str]) -> None:
+    before = Event.objects.count()
+    with pytest.raises(CommandError, match="not empty"):
+        run_demo()
+    assert Event.objects.count() == before
+
+
+def test_only_the_demo_sets_the_clock(repository: Path) -> None:
+    sources = [
+        path for app in ("config", "audit", "fleets", "tokens") for path in (repository / app).rglob("*.py")
+    ]
+    setting = [
+        path for path in sources if re.search(r"\bclock\.at\(|import.*\bat\b.*clock", path.read_text())
+    ]
+    assert [path.relative_to(repository).as_posix() for path in setting] == ["tokens/demo/timeline.py"]
