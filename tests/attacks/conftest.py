@@ -1,0 +1,38 @@
+"""A database that is filled once for a module: hundreds of attacks, each undone by its test, can share it."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from pytest_django import DjangoDbBlocker
+
+from audit import triggers
+from tests.attacks.estate import Estate, make_estate
+
+
+@pytest.fixture(scope="module")
+def filled(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Estate]:
+    """Two organizations in a transaction around the module's tests, which never commits."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield make_estate()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def estate(filled: Estate, db: None) -> Estate:
+    """For one test: what it does to the two organizations is undone."""
+    return filled
+
+
+@pytest.fixture(scope="module")
+def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Estate]:
+    """Two organizations that other processes see too, shared by a module, whose own `db` takes this."""
+    with django_db_blocker.unblock():
+        try:
+            yield make_estate()
+        finally:
+            if connection.vendor == "sqlite":  # which empties tables by DELETE; post_migrate brings them back
+                triggers.remove()
+            call_command("flush", interactive=False, verbosity=0)
+            connection.close()
