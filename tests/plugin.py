@@ -5,6 +5,7 @@ range of logical Valkey databases of its own.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests import environment
 from tests.servers.postgres import Postgres
 from tests.servers.valkey import RANGE, Valkey
 
+SECRET = re.compile(r"(?<=th[pfgoat]_)[0-9A-Za-z]{16}_[0-9A-Za-z]{6,}")
 # The servers that this very process started, which a fault test may stop.
 owned_valkey: Valkey | None = None
 owned_postgres: Postgres | None = None
@@ -32,6 +34,13 @@ def pytest_load_initial_conftests() -> Iterator[None]:
     except BaseException:  # settings that do not load: nobody will call pytest_unconfigure
         _clean_up()
         raise
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case without the secret in it: made anew in each process, it would be another test in each worker."""
+    if isinstance(val, str) and SECRET.search(val):
+        return SECRET.sub("[secret]", val).encode("unicode_escape").decode("ascii")
+    return None
 
 
 def pytest_unconfigure() -> None:
