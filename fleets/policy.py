@@ -36,7 +36,7 @@ def may_see_people(by: Access, path: str, organization_id: UUID) -> bool:
     """People's names are for the people of the organization in their own session, and for tokens that manage
     permissions at the path; never for a fleet's tokens."""
     if by.is_operator or by.is_browser_session:
-        return True
+        return organization_id in by.organization_ids()
     of_fleet = (
         by.user is not None and TechnicalUser.objects.filter(user=by.user, fleet__isnull=False).exists()
     )

@@ -75,7 +75,9 @@ class OrganizationOpening(OrganizationSerializer):
 
 class OrganizationChange(OrganizationSerializer):
     name = Text(max_length=150, required=False)
-    policy = serializers.DictField(required=False, help_text="The policies to change; the others stay.")
+    policy = serializers.DictField(  # type: ignore[assignment]
+        required=False, help_text="The policies to change; the others stay."
+    )
 
 
 # Members

@@ -193,7 +193,7 @@ def test_the_events_about_a_token_are_what_it_did_and_what_was_done_to_it() -> N
     record(Action.TOKEN_REVOKED, by=Somebody(), target=Target("token", "T2", "cd"))
     record(Action.TOKEN_REVOKED, by=Somebody(), target=Target("person", "T1", "no token"))
 
-    assert {event.pk for event in Event.objects.get_queryset().about_token("T1")} == {did.pk, done.pk}
+    assert {event.pk for event in EventQuerySet(Event).about_token("T1")} == {did.pk, done.pk}
 
 
 def test_the_trail_needs_no_request() -> None:

@@ -122,6 +122,6 @@ def test_a_body_whose_length_is_no_number_unknown_or_compressed_is_not_read(
     "media_type", ["multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/json", ""]
 )
 def test_only_json_is_read(media_type: str) -> None:
-    response = APIClient().generic("POST", "/api/v1/any/", b'{"a": 1}', content_type=media_type)
+    response = APIClient().generic("POST", "/api/v1/any/", '{"a": 1}', content_type=media_type)
 
     assert response.status_code == 415

@@ -10,6 +10,7 @@ from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config import urls
 from config.edge.refusals import Conflict, InsufficientScope, StaleVersion, Unavailable
 from config.edge.views import EdgeView
 from config.urls import handler400, handler403, handler404, handler500  # noqa: F401
@@ -51,4 +52,5 @@ urlpatterns = [
     path("api/v1/<failure>/", Fails.as_view()),
     path("plain/<failure>", fails),
     path("admin/<failure>", fails),
+    *urls.urlpatterns,
 ]

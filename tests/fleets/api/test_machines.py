@@ -173,19 +173,23 @@ def test_selected_machines_that_are_all_gone_match_nothing(acme: Organization) -
     assert client.get(one(chosen)).status_code == 404
 
 
-@pytest.mark.parametrize("rows", [1, 30])
-def test_a_list_takes_the_same_number_of_queries_for_few_and_for_many(acme: Organization, rows: int) -> None:
+def test_a_list_takes_the_same_number_of_queries_for_few_and_for_many(acme: Organization) -> None:
     edge = make_fleet(acme, "edge")
-    for number in range(rows):
-        make_machine(edge, f"edge-{number}", tags=["a", "b"])
     people, program = session_client(owner_of(acme)), token_client(make_token(edge, "machines:read"))
+    make_machine(edge)
+    program.get(MACHINES)  # the first use of a token is also kept as its last
+    taken = []
+    for rows in (1, 30):
+        for number in range(Machine.objects.count(), rows):
+            make_machine(edge, f"edge-{number}", tags=["a", "b"])
+        for client in (people, program):
+            with CaptureQueriesContext(connection) as queries:
+                assert len(client.get(MACHINES).data["results"]) == rows
+            taken.append(len(queries))
 
-    with CaptureQueriesContext(connection) as by_person:
-        assert len(people.get(MACHINES).data["results"]) == rows
-    with CaptureQueriesContext(connection) as by_token:
-        assert len(program.get(MACHINES).data["results"]) == rows
-
-    assert (len(by_person), len(by_token)) == (11, 20)
+    assert taken[:2] == taken[2:]
+    assert taken[0] == 11
+    assert taken[1] <= 24  # how many of them verify the token is the tokens' own affair
 
 
 @pytest.mark.parametrize(

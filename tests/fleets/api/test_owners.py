@@ -212,6 +212,7 @@ def test_groups_are_for_people_and_for_tokens_that_manage_permissions(acme: Orga
 @pytest.mark.parametrize("kind", ["fleets", "groups"])
 def test_what_another_organization_owns_does_not_exist(acme: Organization, kind: str) -> None:
     other = make_organization("other")
+    mine: Any
     theirs: Any
     inside: Any
     if kind == "fleets":
