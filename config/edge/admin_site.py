@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver
 
 from config.edge import problems
 from config.edge.access import Access
 from config.edge.refusals import DomainError
+from config.edge.scoped_admin import ScopedAdmin
 
 DROPPED = {"autocomplete", "view_on_site"}  # they would answer about rows of any model
 
@@ -28,6 +29,11 @@ class Site(AdminSite):
     final_catch_all_view = True
     admits: Callable[[Access], bool] = staticmethod(nobody)  # the app that knows people says who may enter
 
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Only pages that know whose rows they show; Django's own page for its groups is none."""
+        if admin_class is not None and issubclass(admin_class, ScopedAdmin):
+            super().register(model_or_iterable, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         access = getattr(request, "access", None)
         if access is None:
@@ -36,10 +42,10 @@ class Site(AdminSite):
             request._is_admitted = self.admits(access)  # type: ignore[attr-defined]
         return bool(request._is_admitted)  # type: ignore[attr-defined]
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., HttpResponseBase]:
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         inner = super().admin_view(view, cacheable)
 
-        def refusals_as_pages(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        def refusals_as_pages(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
                 return inner(request, *args, **kwargs)
             except DomainError:
@@ -52,7 +58,9 @@ class Site(AdminSite):
         urls = super().get_urls()
         return [url for url in urls if not (isinstance(url, URLPattern) and url.name in DROPPED)]
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
         """One's own password. It ends the other sessions: their hash no longer matches."""
         return super().password_change(request, {"title": "Change password", **(extra_context or {})})
 
@@ -62,6 +70,6 @@ class Site(AdminSite):
         for app in apps:
             for model in app["models"]:
                 admin: Any = self._registry[model["model"]]
-                model["place"], model["about"] = admin.place, admin.about
+                model |= {"name": admin.name, "place": admin.place, "about": admin.about}
             app["models"].sort(key=lambda model: model["place"])
         return sorted(apps, key=lambda app: app["models"][0]["place"])

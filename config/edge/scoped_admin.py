@@ -6,9 +6,12 @@ what will happen and does it on POST. Nothing is deleted, nothing edited in a li
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,19 +21,24 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
 from config.edge import context
 from config.edge.access import Access, access_of
+from config.edge.idempotency import Replayed
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import DomainError, Invalid, Refused
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
+    AnyPaginator = Paginator[Any]
 else:
     ModelAdmin = admin.ModelAdmin
+    AnyPaginator = Paginator
+
+T = TypeVar("T")
 
 COUNTED = 10_000  # rows; a list that is longer is not counted to its end
 NOT_EVERYWHERE = "Done. Not every server could be told yet; that is tried again until it holds everywhere."
@@ -44,11 +52,26 @@ class Fact:
     value: Any
     link: str = ""
 
+    @property
+    def shown(self) -> Any:
+        return written(self.value)
+
 
 @dataclass(frozen=True)
 class Cell:
     text: Any
     link: str = ""
+
+    @property
+    def shown(self) -> Any:
+        return written(self.text)
+
+
+def written(value: Any) -> Any:
+    """An instant in one way everywhere, and a dash for nothing."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return "–" if value is None or value == "" else value
 
 
 @dataclass(frozen=True)
@@ -105,6 +128,8 @@ def attempt(form: CommandForm, call: Callable[[], Any]) -> Attempt:
         return Attempt()
     try:
         return Attempt(call(), is_done=True)
+    except Replayed:  # not this form's mistake: it was sent before
+        raise
     except ValidationError as error:
         form.place_validation(error)
         return Attempt()
@@ -116,6 +141,27 @@ def attempt(form: CommandForm, call: Callable[[], Any]) -> Attempt:
             raise
         form.place(refusal)
         return Attempt(status=refusal.status)
+
+
+_memory: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+
+
+def remembered(by: Access, question: Any, answer: Callable[[], T]) -> T:
+    """What was found out for this caller in this request; asked again after a verb."""
+    known = _memory.setdefault(by, {})
+    if question not in known:
+        known[question] = answer()
+    found: T = known[question]
+    return found
+
+
+def forget(by: Access) -> None:
+    _memory.pop(by, None)
+
+
+def seen_ids(by: Access) -> frozenset[UUID]:
+    """The organizations that the caller may see."""
+    return remembered(by, "organizations", by.organization_ids)
 
 
 def always(row: Any) -> bool:
@@ -137,6 +183,7 @@ class RowVerb:
     done: str
     fits: Callable[[Any], bool] = always
     form: type[CommandForm] = CommandForm
+    template: str = "admin/command.html"
     is_grave: bool = False
 
 
@@ -159,7 +206,7 @@ class Button:
     is_grave: bool = False
 
 
-class CountedPaginator(Paginator[Any]):
+class CountedPaginator(AnyPaginator):
     """Counts no further than anybody pages."""
 
     @cached_property
@@ -178,6 +225,7 @@ class ScopedAdmin(ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     paginator = CountedPaginator
     place: ClassVar[int] = 50
+    heading: ClassVar[str] = ""  # where the model's plural says it badly
     about: ClassVar[str] = ""
     nothing: ClassVar[str] = "There is nothing here yet."
     is_section: ClassVar[bool] = True  # False: reached from other pages only
@@ -203,6 +251,10 @@ class ScopedAdmin(ModelAdmin):
         raise NotImplementedError
 
     def sections(self, row: Any, by: Access) -> list[Section]:
+        return []
+
+    def notes(self, row: Any, by: Access) -> list[str]:
+        """Sentences about the row that somebody should read."""
         return []
 
     # Permissions: who sees and changes what is decided by `visible` and by the verbs
@@ -240,17 +292,26 @@ class ScopedAdmin(ModelAdmin):
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
         return False
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
-        urls: list[URLPattern | URLResolver] = [self._url("", self.changelist_view, "changelist")]
+    def get_urls(self) -> list[URLPattern]:
+        urls = [self._url("", self.changelist_view, "changelist")]
         if self.adding:
             urls.append(self._url("add/", self.add_view, "add"))
         urls.append(self._url("<str:object_id>/change/", self.change_view, "change"))
-        for verb in self.verbs:
-            urls.append(self._url(f"<str:object_id>/{verb.name}/", partial(self.verb_view, verb), verb.name))
-        return urls
+        return urls + [
+            self._url(f"<str:object_id>/{verb.name}/", partial(self.verb_view, verb), verb.name)
+            for verb in self.verbs
+        ]
 
     def _url(self, route: str, view: Callable[..., Any], name: str) -> URLPattern:
         return path(route, self.admin_site.admin_view(view), name=f"{self.url_prefix}_{name}")
+
+    @property
+    def name(self) -> str:
+        return self.heading or capfirst(str(self.opts.verbose_name_plural))
+
+    @property
+    def adding_label(self) -> str:
+        return self.adding.label if self.adding else ""
 
     @property
     def url_prefix(self) -> str:
@@ -264,9 +325,13 @@ class ScopedAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if request.method not in {"GET", "HEAD"}:
             return HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
-        extra = {"title": capfirst(str(self.opts.verbose_name_plural)), "adding": None, "nothing": self.nothing}
-        if self.has_add_permission(request):
-            extra["adding"] = self.adding
+        extra = {
+            "title": self.name,
+            "section": self.as_section(),
+            "nothing": self.nothing,
+            "adding": self.adding_label if self.has_add_permission(request) else "",
+            "adding_address": self.address("add") if self.adding_label else "",
+        }
         return super().changelist_view(request, {**extra, **(extra_context or {})})
 
     def change_view(
@@ -288,6 +353,7 @@ class ScopedAdmin(ModelAdmin):
             row=row,
             facts=self.facts(row, by),
             sections=self.sections(row, by),
+            notes=self.notes(row, by),
             buttons=self.buttons(row, by),
             **(extra_context or {}),
         )
@@ -305,28 +371,38 @@ class ScopedAdmin(ModelAdmin):
                 self.tell(request, adding.done)
                 return redirect(self.address("change", went.result))
             status = went.status
-        if not adding.may(by):
-            raise Refused("You may not do this.")
-        extra = {"title": adding.label, "says": adding.says, "form": form, "button": adding.label}
-        return self.page(request, "admin/command.html", status=status, back=self.address("changelist"), **extra)
-
-    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
-        """GET asks, POST does it."""
-        row, by = self.row(request, object_id), access_of(request)
-        form = verb.form(request.POST if request.method == "POST" else None, by=by, row=row)
-        status = 200
-        if request.method == "POST":
-            went = attempt(form, lambda: verb.call(row, form.cleaned_data, by))
-            if went.is_done:
-                self.tell(request, verb.done)
-                return redirect(self.address_after(row, by))
-            status = went.status
-        if status == 200 and not verb.may(by, row):
+        if status == 200 and not adding.may(by):
             raise Refused("You may not do this.")
         return self.page(
             request,
             "admin/command.html",
             status=status,
+            title=adding.label,
+            says=adding.says,
+            form=form,
+            button=adding.label,
+            back=self.address("changelist"),
+        )
+
+    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
+        """GET asks, POST does it."""
+        row, by = self.row(request, object_id), access_of(request)
+        form = verb.form(request.POST if request.method == "POST" else None, by=by, row=row)
+        frame = self.frame(request)  # before the verb: afterwards nothing may fail the answer
+        status = 200
+        if request.method == "POST":
+            went = attempt(form, lambda: self.called(request, verb, row, form.cleaned_data, by))
+            forget(by)
+            if went.is_done:
+                return self.answer(request, verb, row, went.result, frame)
+            status = went.status
+        if status == 200 and not verb.may(by, row):
+            raise Refused("You may not do this.")
+        return self.page(
+            request,
+            verb.template,
+            status=status,
+            frame=frame,
             title=f"{verb.label}: {row}",
             row=row,
             says=verb.says(row),
@@ -336,16 +412,27 @@ class ScopedAdmin(ModelAdmin):
             back=self.address("change", row),
         )
 
+    def called(self, request: HttpRequest, verb: RowVerb, row: Any, data: dict[str, Any], by: Access) -> Any:
+        return verb.call(row, data, by)
+
+    def answer(
+        self, request: HttpRequest, verb: RowVerb, row: Any, result: Any, frame: dict[str, Any]
+    ) -> HttpResponse:
+        """What follows a verb that was done: a message, and the row's page or the list."""
+        self.tell(request, verb.done)
+        return redirect(self.address_after(row, access_of(request)))
+
     # What the pages are made of
 
     def row(self, request: HttpRequest, object_id: str) -> Any:
         """A row that the caller may see; else there is nothing at this address."""
-        row = None
-        if is_plain_text(object_id):
-            try:
-                row = self.shown(self.get_queryset(request)).filter(pk=object_id).first()
-            except (ValidationError, ValueError):
-                row = None
+        if not is_plain_text(object_id):
+            raise Http404
+        try:
+            rows = self.shown(self.visible(access_of(request))).filter(pk=object_id)
+        except (ValidationError, ValueError):  # what can't be an id
+            raise Http404 from None
+        row = rows.first()
         if row is None:
             raise Http404
         return row
@@ -370,12 +457,24 @@ class ScopedAdmin(ModelAdmin):
 
     def frame(self, request: HttpRequest) -> dict[str, Any]:
         """What every page shows around its content."""
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
-        section = {"name": capfirst(str(self.opts.verbose_name_plural)), "address": self.address("changelist")}
-        return {**self.admin_site.each_context(request), "opts": self.opts, "section": section}
+        request.current_app = self.admin_site.name
+        around = self.admin_site.each_context(request)
+        return {**around, "opts": self.opts, "section": self.as_section()}
 
-    def page(self, request: HttpRequest, template: str, *, status: int = 200, **content: Any) -> HttpResponse:
-        return TemplateResponse(request, template, {**self.frame(request), **content}, status=status)
+    def as_section(self) -> dict[str, str]:
+        return {"name": self.name, "address": self.address("changelist")}
+
+    def page(
+        self,
+        request: HttpRequest,
+        template: str,
+        *,
+        status: int = 200,
+        frame: dict[str, Any] | None = None,
+        **content: Any,
+    ) -> HttpResponse:
+        around = self.frame(request) if frame is None else frame
+        return TemplateResponse(request, template, {**around, **content}, status=status)
 
     # Nothing is logged beside the audit trail
 
@@ -389,4 +488,3 @@ class ScopedAdmin(ModelAdmin):
 def together(querysets: Iterable[QuerySet[Any]], none: QuerySet[Any]) -> QuerySet[Any]:
     """The rows of all of these querysets of one model."""
     return reduce(or_, querysets, none.none())
-

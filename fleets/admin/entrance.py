@@ -1,0 +1,36 @@
+"""Who may enter the admin: people of an organization, and superusers, who open the first one."""
+
+from typing import cast
+
+from django.contrib import admin
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from config.edge.access import Access
+from config.edge.admin_site import Site
+from config.edge.scoped_admin import seen_ids
+from fleets import policy
+from fleets.access import PersonAccess
+from fleets.models import User
+
+
+def may_enter(by: Access) -> bool:
+    """Who is an active member of an organization, or may open one."""
+    return policy.may_open_organization(by) or bool(seen_ids(by))
+
+
+class SignInForm(AdminAuthenticationForm):
+    error_messages = {
+        "invalid_login": "That username and password do not match, or the account belongs to no organization.",
+        "inactive": "This account is not active.",
+    }
+
+    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+        super().confirm_login_allowed(user)  # type: ignore[arg-type]
+        if not may_enter(PersonAccess(cast(User, user))):
+            raise self.get_invalid_login_error()
+
+
+site = cast(Site, admin.site)
+site.admits = may_enter
+site.login_form = SignInForm

@@ -1,0 +1,65 @@
+"""How tokens are put into words on a page: status, posture, expiry, use."""
+
+from datetime import datetime, timedelta
+
+from django.utils.timesince import timesince
+
+from config.edge.clock import now
+from fleets.scopes import Risk
+from tokens.models import Token
+
+SOON = timedelta(days=7)
+NAMED = 3  # scopes and machines that a list names one by one
+
+HINTS = {
+    "never_expires": "It never expires. Give it an end, or make sure that somebody rotates it.",
+    "rotation_overdue": "Its rotation is overdue: give it a new secret.",
+    "unused_90_days": "It has not been used for 90 days. Revoke it if nobody needs it.",
+    "machine_gone": "A machine that it was issued for is deregistered; the token no longer reaches it.",
+}
+REASONS = {
+    "by_hand": "by hand",
+    "by_itself": "by itself",
+    "owner_left": "because its owner left the organization",
+}
+
+
+def status_of(token: Token) -> str:
+    return str(token.derived_status)
+
+
+def risk_of(token: Token) -> str:
+    return Risk(token.risk).label
+
+
+def some(names: list[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def day(moment: datetime) -> str:
+    """Minutes only where they say something: a date ends at 00:00."""
+    return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def expiry_of(token: Token) -> str:
+    if token.lifetime is not None:
+        return f"{token.lifetime.days} days after its approval"
+    return f"{day(token.expires_at)} UTC" if token.expires_at else "Never"
+
+
+def expiry_class(token: Token) -> str:
+    """For the eye only: the words say it too."""
+    if token.is_ended or token.expires_at is None:
+        return ""
+    left = token.expires_at - now()
+    return "is-past" if left <= timedelta(0) else "is-soon" if left <= SOON else ""
+
+
+def expiry_note(token: Token) -> str:
+    return {"is-past": "past", "is-soon": "soon", "": ""}[expiry_class(token)]
+
+
+def last_used(token: Token) -> str:
+    return f"{timesince(token.last_used_at, now(), depth=1)} ago" if token.last_used_at else "–"
