@@ -178,6 +178,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
+    "ENUM_NAME_OVERRIDES": {
+        "AuditAction": "audit.actions.Action",
+        "BuiltInRole": "fleets.api.serializers.BUILT_IN_ROLES",
+        "FleetRole": "fleets.models.FleetMembership.Role",
+        "GroupRole": "fleets.models.GroupMembership.Role",
+        "MachineActionName": "fleets.models.MachineAction.Action",
+        "MachineKind": "fleets.models.Machine.Kind",
+        "OrganizationRole": "fleets.models.Membership.Role",
+        "TokenKind": "tokens.models.Token.Kind",
+    },
 }
 
 # Logging: one JSON object a line on stderr, secrets scrubbed, never the audit trail.

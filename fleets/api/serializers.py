@@ -10,11 +10,13 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.edge.serializers import StrictSerializer, Text
+from fleets.authority import ROLE_SCOPES
 from fleets.models import FleetMembership, GroupMembership, Machine, MachineAction, Membership, Organization
 from fleets.organization_policy import policy_of
 
 MOST_ITEMS = 64  # disks or networks of a machine
 MOST_TAGS = 50
+BUILT_IN_ROLES = [(name, name) for name in sorted(ROLE_SCOPES)]  # the OpenAPI description names this list
 LARGEST_NUMBER = 2**53 - 1  # what every JSON reader keeps exact
 
 
