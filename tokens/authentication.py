@@ -25,6 +25,7 @@ class TokenAccess:
     def __init__(self, proven: Proven) -> None:
         self.proven = proven
         self._is_recorded = False
+        self._ended_by: Denial | None = None
 
     @property
     def actor(self) -> Actor:
@@ -63,10 +64,11 @@ class TokenAccess:
         verdict = decide(self.proven.record, ask)
         denial = verdict.denial or (None if self.proven.record.generations else Denial.TOKEN_INVALID)
         if denial:
+            self._ended_by = denial
             raise CredentialRefused(denial)
 
     def _read_again(self) -> Proven:
-        token = Token.objects.presented().get(pk=self.token_id)
+        token = Token.objects.deciding().get(pk=self.token_id)
         shown = TokenSecret.objects.get(pk=self.proven.shown.pk)
         return Proven(token, shown, verification.compiled_record(token, shown))
 
@@ -80,7 +82,11 @@ class TokenAccess:
         self._is_recorded = True
 
     def settle(self) -> None:
-        """The end of a call that asked for no scope."""
+        """The end of a call: what is not in the trail yet. A token that ended while its verb ran was refused."""
+        if self._ended_by:
+            ask = Ask(scope=None, path=None, now=now())
+            verification.record_denial(self.proven, self._ended_by, ask)
+            return
         self._record_use(None, None)
 
     def _record_use(self, scope: str | None, path: str | None) -> None:

@@ -47,11 +47,14 @@ class TokenQuerySet(models.QuerySet["Token"]):
         found = self.filter(Q(name__icontains=text) | Q(pk__startswith=text) | owner | machine)
         return self.filter(pk__in=found.values("pk"))
 
+    def deciding(self) -> "TokenQuerySet":
+        """With everything that deciding about a token needs, in a fixed number of queries."""
+        related = self.select_related("organization", "principal", "owner_user", "owner_fleet")
+        return related.prefetch_related("scope_rows", "grants")
+
     def presented(self) -> "TokenQuerySet":
         """With everything that showing a token needs, in a fixed number of queries."""
-        return self.select_related(
-            "organization", "principal", "owner_user", "owner_fleet", "created_by"
-        ).prefetch_related("scope_rows", "grants", "machine_rows__machine__fleet")
+        return self.deciding().prefetch_related("machine_rows__machine__fleet")
 
 
 class Token(models.Model):

@@ -46,7 +46,8 @@ def problem() -> str | None:
 
 def _prove(number: int, key: bytes) -> None:
     made = hmac.digest(key, KNOWN_TEXT, "sha256")
-    row, _ = PepperCheck.objects.get_or_create(pepper_id=number, defaults={"check_value": made})
+    row, is_new = PepperCheck.objects.get_or_create(pepper_id=number, defaults={"check_value": made})
     if not hmac.compare_digest(bytes(row.check_value), made):
         raise Unavailable("A pepper is not the one that this database was used with.", code="sealed")
-    _proven[number] = key
+    if not is_new:  # a new row is rolled back with the verb that made it, so it proves nothing yet
+        _proven[number] = key

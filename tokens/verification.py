@@ -91,15 +91,15 @@ def verify(credential: Credential | Denial | None, ask: Ask) -> tuple[Proven | N
     proven = prove(credential)
     if proven is None:
         return None, Verdict(Denial.TOKEN_INVALID)
-    verdict = _named_otherwise(credential, proven) or decide(proven.record, ask)
+    verdict = _named_otherwise(credential, proven) or _rotated_away(proven) or decide(proven.record, ask)
     if verdict.denial:
         record_denial(proven, verdict.denial, ask)
     return proven, verdict
 
 
 def prove(credential: Credential) -> Proven | None:
-    """The token whose secret this is. A malformed one touches no store; unknown and wrong are the same None, and the
-    same work: one query, one digest.
+    """The token whose secret this is, or was. A malformed one touches no store; unknown and wrong are the same None,
+    and the same work: one query, one digest.
     """
     return unmixed(partial(_read, credential.parsed)) if credential.parsed else None
 
@@ -120,11 +120,8 @@ def _read(parsed: secret.ParsedSecret) -> Proven | None:
     shown = _shown(parsed.text, rows)
     if shown is None:
         return None
-    token = Token.objects.presented().get(pk=parsed.token_id)
-    compiled = compiled_record(token, shown)
-    if not compiled.generations and not token.is_ended:
-        return None  # a secret that was rotated away
-    return Proven(token, shown, compiled)
+    token = Token.objects.deciding().get(pk=parsed.token_id)
+    return Proven(token, shown, compiled_record(token, shown))
 
 
 def _is_current(token: Token) -> bool:
@@ -201,6 +198,13 @@ def _asked(proven: Proven, scope: str | None, path: str | None) -> dict[str, Any
         "method": asked.method,
         "address_path": asked.path,
     }
+
+
+def _rotated_away(proven: Proven) -> Verdict | None:
+    """A secret that was replaced is as good as any other text; that it was tried stands in the token's trail."""
+    if proven.record.generations or proven.token.is_ended:
+        return None
+    return Verdict(Denial.TOKEN_INVALID, "rotated_away")
 
 
 def _named_otherwise(credential: Credential, proven: Proven) -> Verdict | None:
