@@ -1,6 +1,5 @@
 """What happens to a token after its issue: edit, rotate, disable, enable, revoke; and what departures end."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,49 +10,22 @@ from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.refusals import Conflict, IllegalMove, Invalid, Refused, require
-from fleets import currency
-from fleets.models import Membership, User
+from config.edge.refusals import Conflict, IllegalMove, Invalid, require
+from fleets import currency, holdings
+from fleets.models import Membership, Organization, User
 from fleets.organization_policy import policy_of
-from tokens import policy
-from tokens.issuance import (
-    Issued,
-    Settled,
-    Wish,
-    issuing_token,
-    lock_owner,
-    new_secret,
-    require_within,
-    rows_as_json,
-    settle,
-    settled_of,
-    write_access,
-)
+from fleets.scopes import Risk
+from tokens import changes, limits, policy, wishes
+from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
+from tokens.changes import Edit as Edit
+from tokens.changes import Unchanged as Unchanged
+from tokens.issuance import Issued, new_secret
 from tokens.models import Grant, Token, TokenMachine, TokenSecret
-from tokens.rights import exceeding, granted
 from tokens.risk import require_reason, risk_of
+from tokens.wishes import Settled
 
 LONGEST_OVERLAP = timedelta(days=7)
 NOT_YOURS = "You may not manage this token."
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """Nothing was said of this field."""
-
-
-UNCHANGED = Unchanged()
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What shall be different. `wish` holds only the parts of the access that were named."""
-
-    name: str | Unchanged = UNCHANGED
-    description: str | Unchanged = UNCHANGED
-    wish: Wish | Unchanged = UNCHANGED
-    expires_at: datetime | Unchanged | None = UNCHANGED
-    rotate_every: timedelta | Unchanged | None = UNCHANGED
 
 
 @verb(Action.TOKEN_EDITED)
@@ -61,35 +33,22 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> None:
     """Edit a token. Narrowing needs the right to manage it; widening, the right to issue the result now."""
     is_itself = by.token_id == token.pk
     require(is_itself or policy.may_manage(by, token), NOT_YOURS)
-    _require_not_ended(token)
-    before, after = settled_of(token), _after(token, change, by)
-    widens = _is_later(token, change) or _gains(before, after)
-    if widens:
-        require(not is_itself, "A token only narrows itself.", "widens_itself")
-        _require_may_widen(token, after, change, by)
+    if token.is_ended:
+        raise IllegalMove(f"A token that is {token.status} can't be changed.")
+    if isinstance(change.wish, wishes.Wish):
+        wishes.lock_vmids(token.organization, change.wish)
+    before, after = wishes.settled_of(token), changes.after(token, change, by)
+    widens = changes.widens(token, change, before, after)
+    only_narrows = change.is_of_access_only and not widens
+    require(only_narrows or not is_itself, "A token only narrows itself.", "widens_itself")
     risk = risk_of(after.ceiling, privilege_separation=token.privilege_separation)
-    if widens and not by.is_operator:
-        require_reason(risk, reason)
-        if policy_of(token.organization).approvals_for(risk) and token.status != Token.Status.PENDING:
-            raise Conflict(
-                "A change like this needs an approval, so it can't be made yet.", code="approval_required"
-            )
+    if widens:
+        _require_may_widen(token, change, after, by)
+        _require_settled_at_once(token, risk, reason, by)
     token.claim()
-    changes = _apply(token, change, after, risk)
-    if after != before:
-        write_access(token, after)
-        changes["scopes"] = [sorted(before.ceiling), sorted(after.ceiling)]
-        changes["grants"] = [rows_as_json(before.rows), rows_as_json(after.rows)]
-    record(
-        Action.TOKEN_EDITED,
-        by=by,
-        target=token,
-        reason=reason,
-        data={
-            "changes": {name: pair for name, pair in changes.items() if pair[0] != pair[1]},
-            "widens": widens,
-        },
-    )
+    written = _write(token, change, before, after, risk)
+    data = {"changes": {name: pair for name, pair in written.items() if pair[0] != pair[1]}, "widens": widens}
+    record(Action.TOKEN_EDITED, by=by, target=token, reason=reason, data=data)
 
 
 @verb(Action.TOKEN_ROTATED)
@@ -101,27 +60,32 @@ def rotate(
     `generation` is the one that calls, where the token rotates itself. Conflict where it is pending, expired or ended.
     """
     is_itself = by.token_id == token.pk
-    _require_may_rotate(token, by, is_itself=is_itself)
+    if is_itself and generation is None:
+        raise TypeError("A token that rotates itself says which generation calls.")
+    if not is_itself:
+        _require_may_reveal(token, by)
     if token.derived_status not in ("active", "disabled"):
         raise IllegalMove(f"A token that is {token.derived_status} can't be rotated.")
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise Invalid.field("overlap", "From 0 to 7 days.")
     token.claim()
     at = now()
-    live = list(token.secrets.live(at).order_by("-generation"))
-    newest, older = live[0], live[1:]
-    if generation is not None and generation != newest.generation and newest.last_used_at:
+    newest, *older = token.secrets.live(at).order_by("-generation")
+    if is_itself and generation != newest.generation and newest.last_used_at:
         raise Conflict(
             "A newer secret of this token is in use; rotate with that one.", code="newer_secret_in_use"
         )
-    until = _end_of_overlap(token, overlap, at)
-    kept = _end_generations(newest, older, until, at)
+    previous_until = _end_generations(newest, older, _end_of_overlap(token, overlap, at), at)
     fresh = new_secret(token, generation=newest.generation + 1)
     token.rotated_at = at
     token.save(update_fields=["rotated_at"])
-    data = {"generation": newest.generation + 1, "previous_valid_until": kept, "by_itself": is_itself}
+    data = {
+        "generation": newest.generation + 1,
+        "previous_valid_until": previous_until,
+        "by_itself": is_itself,
+    }
     record(Action.TOKEN_ROTATED, by=by, target=token, data=data)
-    return Issued(token, fresh, kept)
+    return Issued(token, fresh, previous_until)
 
 
 @verb(Action.TOKEN_DISABLED)
@@ -181,28 +145,45 @@ def _retire(technical_user: User) -> None:
     currency.raise_(technical_user)
 
 
-def _require_not_ended(token: Token) -> None:
-    if token.is_ended:
-        raise IllegalMove(f"A token that is {token.status} can't be changed.")
-
-
-def _require_may_rotate(token: Token, by: Access, *, is_itself: bool) -> None:
-    """A new secret needs the right to issue that same token now; a live token may always rotate itself."""
-    if is_itself:
-        return
-    lock_owner(token.organization, token.owner)
+def _require_may_reveal(token: Token, by: Access) -> None:
+    """A new secret needs the right to issue that same token now."""
+    limits.lock_owner(token.organization, token.owner, by)
     require(
         policy.may_issue_for(by, token.owner, token.organization),
         "A secret is only for who could issue this token; you may disable or revoke it.",
     )
-    require_within(token.organization, token.owner, settled_of(token), by)
-    _require_no_later(token.expires_at, by)
+    _require_within(token, wishes.settled_of(token), by)
+    limits.require_no_later(token.expires_at, by)
 
 
-def _require_no_later(expires_at: datetime | None, by: Access) -> None:
-    issuer = issuing_token(by)
-    if issuer and issuer.expires_at and (expires_at is None or expires_at > issuer.expires_at):
-        raise Refused("A token never gives what outlives it.", code="outlives_issuer")
+def _require_may_widen(token: Token, change: Edit, after: Settled, by: Access) -> None:
+    limits.lock_owner(token.organization, token.owner, by)
+    require(
+        policy.may_issue_for(by, token.owner, token.organization),
+        "Only who could issue this token may let it do more.",
+        "widening_refused",
+    )
+    _require_within(token, after, by)
+    limits.require_no_later(
+        token.expires_at if isinstance(change.expires_at, Unchanged) else change.expires_at, by
+    )
+
+
+def _require_within(token: Token, settled: Settled, by: Access) -> None:
+    principal = holdings.rights_of(token.principal, token.organization_id)
+    limits.require_within(token.organization, settled, principal, by)
+
+
+def _require_settled_at_once(token: Token, risk: Risk, reason: str, by: Access) -> None:
+    """A widening says why; and it is made at once or not at all, for it can't wait for an approval yet."""
+    if by.is_operator:
+        return
+    require_reason(risk, reason)
+    rules = policy_of(Organization.objects.get(pk=token.organization_id))
+    if rules.approvals_for(risk) and token.status != Token.Status.PENDING:
+        raise Conflict(
+            "A change like this needs an approval, so it can't be made yet.", code="approval_required"
+        )
 
 
 def _end_of_overlap(token: Token, overlap: timedelta, at: datetime) -> datetime:
@@ -213,68 +194,22 @@ def _end_of_overlap(token: Token, overlap: timedelta, at: datetime) -> datetime:
 def _end_generations(
     newest: TokenSecret, older: list[TokenSecret], until: datetime, at: datetime
 ) -> datetime | None:
-    """End what the rotation ends; the instant until which the previous secret stays valid, if it does."""
-    if until <= at:
-        keep, last = None, at
-    elif older and newest.last_used_at is None:
-        keep, last = (
-            older[0],
-            older[0].valid_until or at,
-        )  # the unused newest is replaced, the overlap goes on
-    else:
-        keep, last = newest, until
+    """End all but the one that stays for the overlap; the instant until which that is, if there is one.
+
+    A newest that was never used is replaced by the next; the one before it stays, but never longer than it was to.
+    """
+    kept = older[0] if older and newest.last_used_at is None else newest
+    last = min(until, kept.valid_until) if kept.valid_until else until
     for row in (newest, *older):
-        row.valid_until = last if row is keep else at
+        row.valid_until = last if row is kept else at
         row.save(update_fields=["valid_until"])
-    return last if keep else None
+    return last if last > at else None
 
 
-def _after(token: Token, change: Edit, by: Access) -> Settled:
-    """The access that the token has after the edit."""
-    before = settled_of(token)
-    wish = change.wish
-    if isinstance(wish, Unchanged):
-        return before
-    if not token.privilege_separation and (wish.grants is not None or wish.machines not in (None, "all")):
-        raise Invalid.field(
-            "grants", "Without privilege separation the grants are the owner's rights.", "contradiction"
-        )
-    named = replace(wish, privilege_separation=token.privilege_separation)
-    if wish.scopes is None and wish.role is None:
-        named = replace(named, scopes=before.ceiling)
-    after = settle(token.organization, token.owner, named, by)
-    if wish.scopes is None and wish.role is None:
-        after = replace(after, role=before.role)
-    if wish.machines is None and wish.grants is None:
-        after = replace(after, rows=before.rows, machines=before.machines)
-    return after
-
-
-def _is_later(token: Token, change: Edit) -> bool:
-    if isinstance(change.expires_at, Unchanged) or token.expires_at is None:
-        return False
-    return change.expires_at is None or change.expires_at > token.expires_at
-
-
-def _gains(before: Settled, after: Settled) -> bool:
-    """Whether the token could do anything more, anywhere, whatever its principal may."""
-    return bool(exceeding(granted(after.ceiling, after.entries), granted(before.ceiling, before.entries)))
-
-
-def _require_may_widen(token: Token, after: Settled, change: Edit, by: Access) -> None:
-    lock_owner(token.organization, token.owner)
-    require(
-        policy.may_issue_for(by, token.owner, token.organization),
-        "Only who could issue this token may let it do more.",
-        "widening_refused",
-    )
-    require_within(token.organization, token.owner, after, by)
-    expires_at = token.expires_at if isinstance(change.expires_at, Unchanged) else change.expires_at
-    _require_no_later(expires_at, by)
-
-
-def _apply(token: Token, change: Edit, after: Settled, risk: int) -> dict[str, list[object]]:
-    """Write the plain fields; {field: [before, after]} of them."""
+def _write(
+    token: Token, change: Edit, before: Settled, after: Settled, risk: Risk
+) -> dict[str, list[object]]:
+    """Write what is different; {field: [before, after]}."""
     new: dict[str, object] = {"role": after.role, "risk": int(risk)}
     if not isinstance(change.name, Unchanged):
         new["name"] = change.name
@@ -284,7 +219,7 @@ def _apply(token: Token, change: Edit, after: Settled, risk: int) -> dict[str, l
         new |= {"expires_at": change.expires_at, "lifetime": None}
     if not isinstance(change.rotate_every, Unchanged):
         new["rotate_every"] = change.rotate_every
-    changes = {name: [getattr(token, name), value] for name, value in new.items()}
+    written = {name: [getattr(token, name), value] for name, value in new.items()}
     for name, value in new.items():
         setattr(token, name, value)
     token.full_clean(validate_unique=False, validate_constraints=False)
@@ -293,4 +228,9 @@ def _apply(token: Token, change: Edit, after: Settled, risk: int) -> dict[str, l
             token.save(update_fields=list(new))
     except IntegrityError:
         raise Conflict("This owner has, or had, a token of this name.", code="name_taken") from None
-    return changes
+    if after != before:
+        wishes.write(token, after)
+        written["scopes"] = [sorted(before.ceiling), sorted(after.ceiling)]
+        written["grants"] = [wishes.rows_as_json(before.rows), wishes.rows_as_json(after.rows)]
+    written["risk"] = [Risk(written["risk"][0]).label, risk.label]
+    return written

@@ -1,13 +1,14 @@
 """A token's ceiling and rows as plain values, and what it may do with them."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from config.edge.access import Rights
 from fleets import places
 from fleets.authority import Entry, PrincipalRights, TokenRights, role_scopes
 from fleets.paths import closure
 from fleets.scopes import Scope
-from tokens.models import Grant, Token
+from tokens.models import Token
 
 EVERYTHING = PrincipalRights(everything=True)
 
@@ -26,9 +27,15 @@ def rows_of(token: Token, ceiling: frozenset[Scope]) -> tuple[Entry, ...] | None
     """The token's living rows; None where it goes by its principal's rights."""
     if not token.privilege_separation:
         return None
-    grants: list[Grant] = list(token.grants.all())
-    living = places.living(token.organization_id, (grant.path for grant in grants))
-    return tuple(entry(g.path, g.role, g.propagate, ceiling) for g in grants if g.path in living)
+    grants = token.grants.all()
+    return living(token.organization_id, [entry(g.path, g.role, g.propagate, ceiling) for g in grants])
+
+
+def living(organization_id: UUID, rows: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Those rows that are at free paths or name what exists."""
+    rows = tuple(rows)
+    paths = places.living(organization_id, (row.path for row in rows))
+    return tuple(row for row in rows if row.path in paths)
 
 
 def granted(ceiling: frozenset[Scope], rows: tuple[Entry, ...] | None) -> TokenRights:
@@ -36,17 +43,7 @@ def granted(ceiling: frozenset[Scope], rows: tuple[Entry, ...] | None) -> TokenR
     return TokenRights(ceiling, rows, EVERYTHING)
 
 
-def granted_by(token: Token) -> TokenRights:
-    ceiling = ceiling_of(token)
-    return granted(ceiling, rows_of(token, ceiling))
-
-
-def is_within(inner: Rights, outer: Rights) -> bool:
-    """Whether `inner` gives nothing on any path that `outer` does not give there."""
-    return not exceeding(inner, outer)
-
-
 def exceeding(inner: Rights, outer: Rights) -> list[tuple[str, str]]:
     """The (scope, path) pairs that `inner` gives and `outer` does not, at every path where they can differ."""
-    everywhere: Iterable[str] = sorted(closure(inner.paths | outer.paths | {"/"}))
+    everywhere = sorted(closure(inner.paths | outer.paths | {"/"}))
     return [(scope, path) for path in everywhere for scope in sorted(inner.at(path) - outer.at(path))]

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from config.edge.refusals import Invalid
 from fleets.scopes import Risk, Scope, highest_risk
 
+BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # Hangul fillers and the empty Braille pattern
+
 
 def risk_of(ceiling: Iterable[Scope], *, privilege_separation: bool) -> Risk:
     """The highest risk in the ceiling; a token that goes by its principal's rights is high. Grants never lower it."""
@@ -20,4 +22,6 @@ def require_reason(risk: Risk, reason: str) -> None:
 
 def has_words(text: str) -> bool:
     """Whether anything visible is in it: spaces, zero-width and control characters say nothing."""
-    return any(unicodedata.category(character)[0] in "LNPS" for character in text)
+    return any(
+        unicodedata.category(character)[0] in "LNPS" and character not in BLANK_LETTERS for character in text
+    )

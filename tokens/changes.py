@@ -1,0 +1,64 @@
+"""What an edit makes of a token, and whether that widens it: judged by effect, whatever was asked for."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from config.edge.access import Access
+from config.edge.clock import now
+from tokens.models import Token
+from tokens.rights import exceeding
+from tokens.wishes import Settled, Wish, settle, settled_of
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Nothing was said of this field."""
+
+
+UNCHANGED = Unchanged()
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What shall be different. `wish` holds only the parts of the access that were named."""
+
+    name: str | Unchanged = UNCHANGED
+    description: str | Unchanged = UNCHANGED
+    wish: Wish | Unchanged = UNCHANGED
+    expires_at: datetime | Unchanged | None = UNCHANGED
+    rotate_every: timedelta | Unchanged | None = UNCHANGED
+
+    @property
+    def is_of_access_only(self) -> bool:
+        """Whether it names nothing but what the token may do, and until when."""
+        return self.name == self.description == self.rotate_every == UNCHANGED
+
+
+def after(token: Token, change: Edit, by: Access) -> Settled:
+    """The access that the token has after the edit."""
+    before, wish = settled_of(token), change.wish
+    if isinstance(wish, Unchanged):
+        return before
+    keeps_ceiling = wish.scopes is None and wish.role is None
+    keeps_reach = wish.machines is None and wish.grants is None
+    named = replace(wish, privilege_separation=token.privilege_separation)
+    if keeps_ceiling:
+        named = replace(named, scopes=before.ceiling)
+    result = settle(token.organization, token.owner, named, by)
+    if keeps_ceiling:
+        result = replace(result, role=before.role)
+    if keeps_reach:
+        result = replace(result, rows=before.rows, machines=before.machines)
+    return result
+
+
+def widens(token: Token, change: Edit, before: Settled, after: Settled) -> bool:
+    """Whether the token could do anything more, anywhere, whatever its principal may; or for longer."""
+    return _is_later(token, change) or bool(exceeding(after.granted, before.granted))
+
+
+def _is_later(token: Token, change: Edit) -> bool:
+    end = token.expires_at if token.lifetime is None else now() + token.lifetime
+    if isinstance(change.expires_at, Unchanged) or end is None:
+        return False
+    return change.expires_at is None or change.expires_at > end

@@ -1,0 +1,86 @@
+"""Nobody exceeds themselves: what whoever issues, widens or rotates a token may give.
+
+What a verb asks here is asked under the locks of `lock_owner`, with rights that were read after them.
+"""
+
+from datetime import datetime, timedelta
+
+from config.edge.access import Access
+from config.edge.clock import now
+from config.edge.refusals import Conflict, Refused, require
+from fleets import holdings
+from fleets.authority import PrincipalRights, technical_fleet_holdings
+from fleets.models import Fleet, Membership, Organization, User
+from fleets.paths import ROOT
+from tokens.models import Token
+from tokens.rights import exceeding
+from tokens.wishes import Expiry, Settled, issuing_token, settled_of
+
+
+def lock_owner(organization: Organization, owner: User | Fleet, by: Access) -> None:
+    """Queue behind a departure or closing that is under way; Conflict where it has happened.
+
+    It may have changed what the caller holds, so that is read again.
+    """
+    if isinstance(owner, Fleet):
+        fleets = Fleet.objects.select_for_update(no_key=True).filter(organization=organization)
+        if not fleets.filter(pk=owner.pk, closed_at=None).exists():
+            raise Conflict("This fleet is closed.", code="owner_closed")
+    else:
+        memberships = Membership.objects.select_for_update(no_key=True).active()
+        live = User.objects.active().filter(pk=owner.pk)
+        if not memberships.filter(user__in=live, organization=organization).exists():
+            raise Conflict("This person is no active member of the organization.", code="owner_inactive")
+    by.refresh()
+
+
+def principal_rights(organization: Organization, owner: User | Fleet) -> PrincipalRights:
+    """What the principal of a new token of this owner holds: a fleet's has a technical user of its own."""
+    if isinstance(owner, Fleet):
+        return PrincipalRights(technical_fleet_holdings(owner.slug))
+    return holdings.rights_of(owner, organization.pk)
+
+
+def require_within(
+    organization: Organization, settled: Settled, principal: PrincipalRights, by: Access
+) -> None:
+    """Refuse a token that could do what its issuer can't; or that, should its principal's rights grow, could do what
+    the token that issues it could not."""
+    if by.is_operator:
+        return
+    held = by.rights(organization.pk)
+    _refuse([(scope, ROOT) for scope in sorted(settled.ceiling - held.anywhere)])
+    _refuse(exceeding(settled.effective(organization.pk, principal), held))
+    if issuer := issuing_token(by):
+        _refuse(exceeding(settled.granted, settled_of(issuer).granted))
+
+
+def bounded(expiry: Expiry | None, default: timedelta, by: Access) -> Expiry:
+    """The expiry, never beyond that of a token that issues: the default shrinks to it, asking for more is refused."""
+    limit = _limit(by)
+    if limit is None:
+        return expiry or Expiry(lifetime=default)
+    if expiry is None:
+        return Expiry(at=min(limit, now() + default))
+    end = expiry.at if expiry.lifetime is None else now() + expiry.lifetime
+    require_no_later(end, by)
+    return Expiry(at=end)  # an instant: an approval later on must not move it past the limit
+
+
+def require_no_later(expires_at: datetime | None, by: Access) -> None:
+    """Refuse to a token that it gives what outlives it."""
+    limit = _limit(by)
+    is_within = limit is None or (expires_at is not None and expires_at <= limit)
+    require(is_within, "A token gives nothing that outlives it.", "outlives_issuer")
+
+
+def _limit(by: Access) -> datetime | None:
+    if by.token_id is None:
+        return None
+    return Token.objects.values_list("expires_at", flat=True).get(pk=by.token_id)
+
+
+def _refuse(pairs: list[tuple[str, str]]) -> None:
+    if pairs:
+        scope, path = pairs[0]
+        raise Refused(f"You do not hold {scope} on {path}, so you can't give it.", code="exceeds_your_rights")
