@@ -24,7 +24,7 @@ from tokens.verification import CredentialRefused, Proven, record_denial, record
 
 NOBODY = UUID(int=0)  # the organization of a door that does not exist: no token is of it
 METHODS = ("GET", "HEAD", "POST")
-PARAMETERS = ("organization", "scope", "path")
+LONGEST = 300  # characters of a parameter
 
 
 @csrf_exempt
@@ -33,19 +33,18 @@ def verify(request: HttpRequest) -> HttpResponse:
         return problem(405, "method_not_allowed", "GET, HEAD or POST.", headers={"Allow": ", ".join(METHODS)})
     try:
         return _allowed(*_verified(request))
-    except (CredentialRefused, InsufficientScope) as refusal:
+    except DomainError as refusal:
+        if request.GET.get("deny") == "403" and 400 <= refusal.status < 500 and refusal.status != 401:
+            refusal.status = 403
         response = problem_of(refusal)
-        response["X-Token-Denied"] = refusal.code
-    except DomainError as error:
-        response = problem_of(error)
-    if request.GET.get("deny") == "403" and 400 <= response.status_code < 500 and response.status_code != 401:
-        response.status_code = 403
-    return response
+        if isinstance(refusal, CredentialRefused | InsufficientScope):
+            response["X-Token-Denied"] = refusal.code
+        return response
 
 
 def _verified(request: HttpRequest) -> tuple[Proven, str]:
     """The token that may do what is asked, and the canonical path."""
-    slug, scope, text = (_parameter(request, name) for name in PARAMETERS)
+    slug, scope, text = (_parameter(request, name) for name in ("organization", "scope", "path"))
     if scope not in set(Scope):
         raise Invalid.field("scope", "There is no such scope.", "unknown_scope")
     credential = credentials.extract(request.META)
@@ -65,21 +64,17 @@ def _verified(request: HttpRequest) -> tuple[Proven, str]:
     except Invalid:  # malformed, or of nothing that exists: nobody holds anything there
         path = ""
     if not path or scope not in proven.record.rights.at(path):
-        asked = Ask(scope=scope, path=text[:300], now=ask.now, organization_id=organization.pk)
+        asked = Ask(scope=scope, path=path or text, now=ask.now, organization_id=organization.pk)
         record_denial(proven, Denial.INSUFFICIENT_SCOPE, asked)
         raise InsufficientScope(scope, path or "this path")
     record_use(proven, scope=scope, path=path)
     return proven, path
 
 
-def _has_form(credential: Credential | Denial | None) -> bool:
-    """Whether it could be a token's secret at all: what could not is refused without touching a store."""
-    return isinstance(credential, Credential) and credential.parsed is not None
-
-
 def _allowed(proven: Proven, path: str) -> HttpResponse:
     token = proven.token
     response = HttpResponse(status=204)
+    response["Cache-Control"] = "no-store"
     response["X-Token-Id"] = token.pk
     response["X-Token-Kind"] = token.kind
     response["X-Token-Owner"] = token.owner_label
@@ -90,6 +85,11 @@ def _allowed(proven: Proven, path: str) -> HttpResponse:
 
 def _parameter(request: HttpRequest, name: str) -> str:
     values = request.GET.getlist(name)
-    if len(values) != 1 or not values[0] or len(values[0]) > 300 or not is_plain_text(values[0]):
+    if len(values) != 1 or not values[0] or len(values[0]) > LONGEST or not is_plain_text(values[0]):
         raise Invalid.field(name, "Give it once.", "required")
     return values[0]
+
+
+def _has_form(credential: Credential | Denial | None) -> bool:
+    """Whether it could be a token's secret at all: what could not is refused without touching a store."""
+    return isinstance(credential, Credential) and credential.parsed is not None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fleets import holdings
-from fleets.authority import TokenRights
+from fleets.authority import PrincipalRights, TokenRights
 from fleets.scopes import RISK_OF, Scope
 from tokens.models import Token
 from tokens.rights import ceiling_of, rows_of
@@ -11,33 +11,31 @@ from tokens.rights import ceiling_of, rows_of
 
 def permissions_of(token: Token, path: str) -> dict[str, Any]:
     """`{path, scopes, given_by: [{scope, risk, path, role, propagate}], paths}`: `paths` are those named by rows."""
-    rights = rights_of_token(token)
+    ceiling = ceiling_of(token)
+    principal = holdings.principal_of(token.principal, token.organization_id).rights
+    rights = TokenRights(ceiling, rows_of(token, ceiling), principal)
     scopes = sorted(rights.at(path))
-    rows = rights.winning(path)
-    given_by = [
-        {
-            "scope": scope,
-            "risk": RISK_OF[Scope(scope)].label,
-            **next(
-                (
-                    {"path": row.path, "role": row.role or None, "propagate": row.propagate}
-                    for row in rows
-                    if scope in row.scopes
-                ),
-                {"path": None, "role": None, "propagate": None},  # by the principal's rights alone
-            ),
-        }
-        for scope in scopes
-    ]
     return {
         "path": path,
         "scopes": scopes,
-        "given_by": given_by,
+        "given_by": [
+            {
+                "scope": scope,
+                "risk": RISK_OF[Scope(scope)].label,
+                **_giver(Scope(scope), rights, principal, path),
+            }
+            for scope in scopes
+        ],
         "paths": sorted(row.path for row in rights.rows or ()),
     }
 
 
-def rights_of_token(token: Token) -> TokenRights:
-    ceiling = ceiling_of(token)
-    principal = holdings.principal_of(token.principal, token.organization_id)
-    return TokenRights(ceiling, rows_of(token, ceiling), principal.rights)
+def _giver(scope: Scope, rights: TokenRights, principal: PrincipalRights, path: str) -> dict[str, Any]:
+    """The token's own row; without privilege separation the entry that names its principal, or what that one is."""
+    for row in (*rights.winning(path), *principal.winning(path)):
+        if scope in row.scopes:
+            return {"path": row.path, "role": row.role or None, "propagate": row.propagate}
+    for holding in reversed(principal.holdings_at(path)):
+        if scope in holding.scopes:
+            return {"path": holding.path, "role": None, "propagate": holding.propagate}
+    return {"path": None, "role": None, "propagate": None}  # a superuser's

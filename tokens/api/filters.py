@@ -5,6 +5,7 @@ from typing import Any
 import django_filters
 from django.db.models import Q
 
+from audit.api.filters import InstantFilter
 from config.edge.access import access_of
 from config.edge.clock import now
 from config.edge.refusals import Missing
@@ -28,8 +29,8 @@ class TokenFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
         choices=[(scope, scope) for scope in Scope], field_name="scope_rows__scope"
     )
     machine = django_filters.UUIDFilter(method="of_machine")
-    expires_before = django_filters.IsoDateTimeFilter(field_name="expires_at", lookup_expr="lt")
-    unused_since = django_filters.IsoDateTimeFilter(method="not_used_since")
+    expires_before = InstantFilter("expires_at", "lt", help_text="RFC 3339, not included.")
+    unused_since = InstantFilter(method="not_used_since", help_text="RFC 3339.")
     search = django_filters.CharFilter(method="matching", max_length=100)
 
     class Meta:
@@ -46,7 +47,7 @@ class TokenFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
     def of_owner(self, tokens: TokenQuerySet, _name: str, text: str) -> TokenQuerySet:
         """As on the command line: a username, or `fleet:<slug>`; what the caller may not see is a 404."""
         access = access_of(self.request)
-        found = owners.named(text, access.organization_ids())
+        found = owners.known(text, access)
         if not found:
             raise Missing("There is no such owner.")
         fleets = [owner.pk for owner in found if owners.is_fleet(owner)]

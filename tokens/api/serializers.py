@@ -11,10 +11,11 @@ from fleets.authority import ROLE_SCOPES
 from fleets.models import NAME, Fleet, User
 from fleets.scopes import Risk, Scope, parse_scopes
 from tokens import expiry
-from tokens.hints import hints_of
-from tokens.issuance import MOST_GRANTS, MOST_MACHINES, Expiry, GrantWish, Wish
-from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
+from tokens.changes import UNCHANGED, Edit, Unchanged
+from tokens.hints import hints_of, is_gone
+from tokens.lifecycle import LONGEST_OVERLAP
 from tokens.models import Token
+from tokens.wishes import MOST_GRANTS, MOST_MACHINES, Expiry, GrantWish, Wish
 
 NOT_YET = "Not available yet: nothing is stored that is not enforced."
 LATER_KINDS = {"group", "organization", "application", "technical_user"}
@@ -275,18 +276,10 @@ def represent_owner(owner: User | Fleet) -> dict[str, str]:
 def represent_machines(token: Token) -> Any:
     """ "all", or the machines that it was issued for; one that is gone from its place says so."""
     rows = list(token.machine_rows.all())
-    if not rows:
-        is_unnarrowed = not token.privilege_separation or any(not grant.role for grant in token.grants.all())
-        return "all" if is_unnarrowed else []
-    paths = {grant.path for grant in token.grants.all()}
-    return [
-        {
-            "id": str(row.machine_id),
-            "name": row.name,
-            "gone": row.machine.deregistered_at is not None or row.machine.path not in paths,
-        }
-        for row in rows
-    ]
+    if rows:
+        return [{"id": str(row.machine_id), "name": row.name, "gone": is_gone(row, token)} for row in rows]
+    from_the_root = any(grant.path == token.root and not grant.role for grant in token.grants.all())
+    return "all" if from_the_root or not token.privilege_separation else []
 
 
 def _instant(value: datetime | None) -> str | None:

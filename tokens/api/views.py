@@ -59,7 +59,7 @@ class TokenViewSet(ApiViewSet):
         if self.access.token_id:
             self._authorize_somewhere(Scope.TOKENS_READ)
         page = self.paginate_queryset(self.filter_queryset(tokens))
-        return self.get_paginated_response([self._represent(token) for token in page or []])
+        return self.get_paginated_response([represent(token) for token in page or []])
 
     @extend_schema(request=IssueSerializer, responses={201: schema.IssuedToken})
     @idempotent
@@ -83,12 +83,12 @@ class TokenViewSet(ApiViewSet):
             reason=data.get("reason", ""),
             by=self.access,
         )
-        return self._reveal(issued, status=201)
+        return reveal(self, issued, status=201)
 
     @extend_schema(responses=schema.TokenRepresentation)
     def retrieve(self, request: Request, pk: str) -> Response:
         token = self._token(pk, Scope.TOKENS_READ)
-        return self.answer(token, self._represent(token))
+        return self.answer(token, represent(token))
 
     @extend_schema(request=EditSerializer, responses=schema.TokenRepresentation)
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -109,10 +109,7 @@ class TokenViewSet(ApiViewSet):
         body = RotateSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        issued = lifecycle.rotate(
-            token, overlap=body.validated_data.get("overlap", timedelta(0)), by=self.access
-        )
-        return self._reveal(issued, status=200)
+        return _rotated(self, token, body.validated_data.get("overlap", timedelta(0)))
 
     @extend_schema(request=ReasonSerializer, responses=schema.TokenRepresentation)
     @action(detail=True, methods=["post"])
@@ -167,18 +164,14 @@ class TokenViewSet(ApiViewSet):
     def _authorize_owner(self, scope: str, owner: User | Fleet, organization: Organization) -> None:
         """People see and manage their own tokens; for what belongs to others the scope is asked at the owner's path."""
         if isinstance(owner, User) and self.access.user is not None and owner.pk == self.access.user.pk:
+            # a token holds it somewhere: that was asked before
+            self.access.note(scope, ROOT, organization.pk, allowed=True)
             return
         authorize(self.access, scope, owner.path if isinstance(owner, Fleet) else ROOT, organization.pk)
 
-    def _represent(self, token: Token) -> dict[str, Any]:
-        return represent(token)
-
     def _present(self, token: Token) -> Response:
         fresh = Token.objects.presented().get(pk=token.pk)
-        return self.answer(fresh, self._represent(fresh))
-
-    def _reveal(self, issued: Issued, status: int) -> Response:
-        return reveal(self, issued, status=status)
+        return self.answer(fresh, represent(fresh))
 
 
 class OwnTokenView(EdgeView):
@@ -186,14 +179,14 @@ class OwnTokenView(EdgeView):
 
     @extend_schema(operation_id="own_token_retrieve", responses=schema.TokenRepresentation)
     def get(self, request: Request) -> Response:
-        token = self.own()
+        token = own_token(self.access)
         return self.answer(token, _represent_to_itself(token))
 
     @extend_schema(
         operation_id="own_token_edit", request=SelfEditSerializer, responses=schema.TokenRepresentation
     )
     def patch(self, request: Request) -> Response:
-        token = self.own()
+        token = own_token(self.access)
         body = SelfEditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -205,18 +198,10 @@ class OwnTokenView(EdgeView):
 
     @extend_schema(operation_id="own_token_revoke", responses={204: None})
     def delete(self, request: Request) -> Response:
-        token = self.own()
-        self.settle_now()
+        token = own_token(self.access)
+        self.conditional(token)
         lifecycle.revoke(token, by=self.access)
         return Response(status=204)
-
-    def own(self) -> Token:
-        return own_token(self.access)
-
-    def settle_now(self) -> None:
-        """Record the use before the token ends itself."""
-        assert isinstance(self.access, TokenAccess)
-        self.access.settle()
 
 
 class OwnTokenRotateView(EdgeView):
@@ -224,14 +209,10 @@ class OwnTokenRotateView(EdgeView):
     @idempotent
     def post(self, request: Request) -> Response:
         token = own_token(self.access)
-        assert isinstance(self.access, TokenAccess)
         body = RotateSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        self.access.settle()
-        overlap = body.validated_data.get("overlap", timedelta(0))
-        issued = lifecycle.rotate(token, overlap=overlap, generation=self.access.generation, by=self.access)
-        return reveal(self, issued, status=200)
+        return _rotated(self, token, body.validated_data.get("overlap", timedelta(0)))
 
 
 class OwnTokenPermissionsView(EdgeView):
@@ -272,15 +253,27 @@ class WhoAmIView(EdgeView):
 
 
 def own_token(access: Access) -> Token:
+    """The token that calls. Its use is in the trail from here on: nothing may fail once a verb has committed."""
     if not isinstance(access, TokenAccess):
         raise Refused("This is about the token that calls; you came without one.", code="not_a_token")
-    return access.proven.token
+    access.settle()
+    return Token.objects.presented().get(pk=access.token_id)
+
+
+def _rotated(view: EdgeView, token: Token, overlap: timedelta) -> Response:
+    """By whoever may; by the token itself with the generation that calls."""
+    by = view.access
+    generation = by.generation if isinstance(by, TokenAccess) and by.token_id == token.pk else None
+    issued = lifecycle.rotate(token, overlap=overlap, generation=generation, by=by)
+    return reveal(view, issued, status=200)
 
 
 def reveal(view: EdgeView, issued: Issued, *, status: int) -> Response:
     """The only answers that hold a secret."""
     token = Token.objects.presented().get(pk=issued.token.pk)
-    data = {**represent(token), "secret": issued.secret.reveal()}
+    is_itself = view.access.token_id == token.pk
+    shown = _represent_to_itself(token) if is_itself else represent(token)
+    data = {**shown, "secret": issued.secret.reveal()}
     if status == 200:
         until = issued.previous_valid_until
         data["previous_valid_until"] = until.isoformat().replace("+00:00", "Z") if until else None
@@ -299,7 +292,7 @@ def _owner(data: dict[str, Any], organization: Organization, access: Access) -> 
             owner: User = access.user
             return owner
         raise Invalid.field("owner", "Say whose token this is.", "required")
-    return owners.one(text, organization, kind)
+    return owners.one(text, organization, kind, access)
 
 
 def _path(request: Request, token: Token) -> str:
