@@ -57,6 +57,10 @@ class TokenAccess:
     def permits(self, scope: str, path: str, organization_id: UUID) -> bool:
         return scope in self.rights(organization_id).at(path)
 
+    def may_ask(self, scope: str) -> bool:
+        """Only what its ceiling holds, whatever its principal may do at the moment."""
+        return scope in self.proven.token.scopes
+
     def refresh(self) -> None:
         """Inside a verb's transaction: what was ended meanwhile ends here, what was narrowed is narrower."""
         self.proven = verification.unmixed(self._read_again)

@@ -68,6 +68,9 @@ class Access(Protocol):
 
     def permits(self, scope: str, path: str, organization_id: UUID) -> bool: ...
 
+    def may_ask(self, scope: str) -> bool:
+        """Whether the scope can ever be used: people may ask anything, a token only what its ceiling holds."""
+
     def refresh(self) -> None:
         """Forget rights that were loaded: the next question reads the database again."""
 
@@ -102,8 +105,16 @@ def authorize(access: Access, scope: str, path: str, organization_id: UUID) -> N
     raise Missing("There is no such object.")
 
 
+def authorize_list(access: Access, scope: str, organization_id: UUID) -> None:
+    """Require that the caller may ask for a list at all; that they see nothing in it is no refusal."""
+    allowed = access.may_ask(scope)
+    access.note(scope, "/", organization_id, allowed=allowed)
+    if not allowed:
+        raise InsufficientScope(scope, "/")
+
+
 def authorize_somewhere(access: Access, scope: str, organization_id: UUID) -> None:
-    """Require that a scope is held on some path, before a body or a list is looked at; only a denial is noted."""
+    """Require that a scope is held on some path, before a body is looked at; only a denial is noted."""
     if scope in access.rights(organization_id).anywhere:
         return
     access.note(scope, "/", organization_id, allowed=False)

@@ -7,7 +7,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.edge.access import authorize, authorize_somewhere
+from config.edge.access import authorize, authorize_list
 from config.edge.pagination import Cursor
 from config.edge.views import idempotent
 from fleets import machines, visibility
@@ -24,7 +24,6 @@ from fleets.api.serializers import (
 )
 from fleets.authority import TokenRights
 from fleets.models import Machine, MachineAction, MachineQuerySet, Organization
-from fleets.paths import ROOT
 from fleets.scopes import Scope
 from fleets.visibility import Reach
 
@@ -58,8 +57,7 @@ class Machines(EstateViewSet):
 
     def list(self, request: Request) -> Response:
         organization = self.organization()
-        authorize_somewhere(self.access, Scope.MACHINES_READ, organization.pk)
-        self.access.note(Scope.MACHINES_READ, ROOT, organization.pk, allowed=True)
+        authorize_list(self.access, Scope.MACHINES_READ, organization.pk)
         reach = visibility.reach(self.access, organization.pk)
         rows = _presented(reach.machines())
         if slug := request.query_params.get("fleet"):
