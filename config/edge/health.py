@@ -7,6 +7,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from config.edge.problems import problem
+
 log = logging.getLogger("tokenhouse.health")
 Check = Callable[[], str | None]
 _checks: dict[str, tuple[Check, bool]] = {}
@@ -41,10 +43,9 @@ def readyz(_request: HttpRequest) -> HttpResponse:
     """200 when everything that is needed is well; a dependency that may be away shows as `degraded`."""
     found = results()
     failed = [name for name, (_, needed) in _checks.items() if needed and found[name]]
-    degraded = [name for name, problem in found.items() if problem]
-    status = "unavailable" if failed else "degraded" if degraded else "ready"
-    checks = {name: problem or "ok" for name, problem in found.items()}
-    response = JsonResponse({"status": status, "checks": checks}, status=503 if failed else 200)
+    degraded = [name for name, trouble in found.items() if trouble]
+    checks = {name: trouble or "ok" for name, trouble in found.items()}
     if failed:
-        response["Retry-After"] = "2"
-    return response
+        detail = f"Not ready: {', '.join(failed)}."
+        return problem(503, "unavailable", detail, headers={"Retry-After": "2"}, members={"checks": checks})
+    return JsonResponse({"status": "degraded" if degraded else "ready", "checks": checks})
