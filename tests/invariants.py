@@ -163,12 +163,12 @@ def _of_ended_tokens(
     changes: Mapping[str, Counter[str]], acknowledged: Mapping[str, datetime]
 ) -> Iterator[str]:
     """Revoked once, with everything that it had gone, and never used by a call that began afterwards."""
-    for token in Token.objects.annotate(rows=Count("grants")):
+    for token in Token.objects.all():
         count = changes.get(token.pk, Counter())[Action.TOKEN_REVOKED]
         if count != (token.status == Token.Status.REVOKED):
             yield f"token {token.pk} is {token.status} with {count} revocations"
-        if token.is_ended and token.rows:
-            yield f"token {token.pk} is {token.status} and has grants"
+    for token in Token.objects.ended().filter(grants__isnull=False).distinct():
+        yield f"token {token.pk} is {token.status} and has grants"
     for pk in acknowledged.keys() - set(Token.objects.ended().values_list("pk", flat=True)):
         yield f"the revocation of token {pk} was acknowledged and is lost"
     revocations = Event.objects.filter(action=Action.TOKEN_REVOKED, outcome=Outcome.ALLOWED)

@@ -2,30 +2,17 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from django.db import connection
 
-from fleets.models import Fleet, Organization, User
-from tests import factories
 from tests.invariants import Trail
-
-
-@dataclass(frozen=True)
-class World:
-    """An organization, one fleet of it, and the person who manages the fleet."""
-
-    organization: Organization
-    fleet: Fleet
-    manager: User
+from tests.world import World, make_world
 
 
 @pytest.fixture
 def world(transactional_db: None) -> World:
-    organization = factories.make_organization("acme")
-    fleet = factories.make_fleet(organization, "edge")
-    return World(organization, fleet, factories.fleet_member(fleet, "manager"))
+    return make_world()
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from fleets import machines, membership, organizations
 from fleets.models import AclEntry, Machine, Membership, User
 from tests.factories import make_machine, make_member, make_organization, make_person, operator, session
 from tests.invariants import Trail, assert_hold
-from tests.races.conftest import World
 from tests.races.contest import COMPETITORS, codes, contest, winners
+from tests.world import World
 from tokens.models import Token
 
 pytestmark = [pytest.mark.race, pytest.mark.timeout(900)]
@@ -79,7 +79,7 @@ def test_who_leaves_while_joining_the_fleet_is_in_neither(
 
         assert outcomes[0] is None
         assert codes(outcomes) <= {"invalid", "already_member"}
-        assert not place.user.fleet_memberships.present().exists()  # type: ignore[attr-defined]
+        assert not place.user.fleet_memberships.present().exists()
         assert_hold(trail)
 
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from threading import Event as Signal
 
 import pytest
-from django.test import Client
 
 from audit.models import OutboxRow
 from config.edge.clock import now
@@ -16,8 +15,8 @@ from fleets.models import Fleet, Membership, Organization, User
 from fleets.scopes import Scope
 from tests.factories import events, fleet_member, make_token, operator, session
 from tests.invariants import Trail, assert_hold
-from tests.races.conftest import World
 from tests.races.contest import COMPETITORS, START_DEADLINE, codes, contest, winners
+from tests.world import World, client_of, door
 from tokens import issuance, lifecycle
 from tokens.issuance import Issued, Wish
 from tokens.lifecycle import Edit
@@ -168,14 +167,6 @@ def present(issued: Issued) -> Token:
 
 def answer(world: World, issued: Issued) -> int:
     return client_of(issued).get(door(world)).status_code
-
-
-def client_of(issued: Issued) -> Client:
-    return Client(headers={"authorization": f"Bearer {issued.secret.reveal()}"})
-
-
-def door(world: World) -> str:
-    return f"/gate/verify?organization={world.organization.slug}&scope=machines:read&path={world.fleet.path}"
 
 
 def use(world: World, issued: Issued, begun: Signal, answered: Signal) -> Callable[[], list[str]]:
