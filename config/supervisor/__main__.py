@@ -9,6 +9,7 @@ from config.supervisor import announcement, programs, readiness
 from config.supervisor.children import Household, StopRequested
 from config.supervisor.data_folder import DataFolder, FolderRefused
 from config.supervisor.database import PreparationFailed, Prepared, prepare
+from config.supervisor.make_parent import MakeParent
 from config.supervisor.port import NoFreePort, reserved_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -18,11 +19,10 @@ def main() -> int:
     os.umask(0o077)  # whatever a child creates is ours alone
     environment = dict(os.environ)
     given_password = environment.pop("ADMIN_PASSWORD", "")  # only the preparation may see it
-    if "MAKELEVEL" in environment:  # killed together with `make`: nobody would be left to press Ctrl-C
-        programs.die_with_parent(os.getppid())
+    make = MakeParent(environment)
     try:
         with DataFolder(Path(environment.get("TOKENHOUSE_DATA") or REPOSITORY / "var")) as folder:
-            serve(folder, environment, given_password)
+            serve(folder, environment, given_password, make)
     except (StopRequested, KeyboardInterrupt):
         return 0
     except (FolderRefused, NoFreePort, PreparationFailed, readiness.NotReady) as refusal:
@@ -31,12 +31,12 @@ def main() -> int:
     return 0
 
 
-def serve(folder: DataFolder, environment: dict[str, str], given_password: str) -> None:
+def serve(folder: DataFolder, environment: dict[str, str], given_password: str, make: MakeParent) -> None:
     """Start everything, say where it is, and keep it running until asked to stop."""
     bind = (folder.settings() | environment).get("BIND") or "127.0.0.1"
     with (
         reserved_port(bind, environment.get("PORT") or "8000") as port,
-        Household(folder, REPOSITORY) as household,
+        Household(folder, REPOSITORY, make) as household,
     ):
         url = announcement.url_of(bind, port)
         folder.write_settings(environment, url)

@@ -13,6 +13,7 @@ from typing import IO, Self
 
 from config.supervisor.announcement import say
 from config.supervisor.data_folder import DataFolder
+from config.supervisor.make_parent import MakeParent
 from config.supervisor.programs import Program, die_with_parent
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -96,8 +97,9 @@ class Child:
 class Household:
     """All children. Entered: signals are caught. Left: every child and whatever it started is gone."""
 
-    def __init__(self, folder: DataFolder, repository: Path) -> None:
+    def __init__(self, folder: DataFolder, repository: Path, make: MakeParent) -> None:
         self.folder = folder
+        self._make = make
         self._repository = repository
         self._children: list[Child] = []
         self._requests = 0  # to stop
@@ -133,7 +135,7 @@ class Household:
 
     def look(self) -> None:
         """Start again whoever died, then pause. Raises StopRequested when asked to stop."""
-        if self._requests:
+        if self._requests or self._make.was_interrupted():
             raise StopRequested
         for child in self._children:
             child.restart_if_dead()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from config.supervisor.port import NoFreePort, reserved_port
-from tests.servers.house import House, is_alive
+from tests.servers.house import REPOSITORY, House, is_alive
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -174,6 +174,15 @@ def test_a_signal_during_the_first_start_stops_it_and_the_next_start_begins_agai
     with House(tmp_path / "data", DEMO="0") as second:
         second.wait_until_ready()
         assert second.password
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".venv/.installed-runtime").exists(), reason="needs `make install`")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_to_make_alone_stops_everything(tmp_path: Path, number: signal.Signals) -> None:
+    with House(tmp_path, command=("make", "--silent", "run"), DEMO="0") as house:
+        children = house.wait_until_ready().children()
+        house.stop(number)
+        _eventually(lambda: not any(is_alive(pid) for pid in children))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a child of its parent's death")

@@ -17,6 +17,7 @@ from typing import Self
 from tests import environment
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
+SUPERVISOR = (sys.executable, "-m", "config.supervisor")
 READY_DEADLINE = 120.0  # seconds
 STOP_DEADLINE = 30.0  # seconds
 
@@ -24,11 +25,19 @@ STOP_DEADLINE = 30.0  # seconds
 class House:
     """One `python -m config.supervisor` with a data folder of its own."""
 
-    def __init__(self, data: Path, *, repository: Path = REPOSITORY, port: int = 0, **variables: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        repository: Path = REPOSITORY,
+        port: int = 0,
+        command: tuple[str, ...] = SUPERVISOR,
+        **variables: str,
+    ) -> None:
         self.data = data
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "config.supervisor"],
+            command,
             cwd=repository,
             env=environment.without_product_settings()
             | {"TOKENHOUSE_DATA": str(data), "PORT": str(port), "PYTHONUNBUFFERED": "1", **variables},
