@@ -43,6 +43,7 @@ SOAK = (
     Part("races and soak on SQLite", "sqlite", f"(soak or race) and not ({ALONE})"),
     Part("races and soak on PostgreSQL", "postgres", f"(soak or race) and not ({ALONE})"),
     Part("soak that breaks servers", "sqlite", f"soak and ({ALONE})", workers=0, may_be_empty=True),
+    Part("soak that breaks PostgreSQL", "postgres", "soak and fault", workers=0, may_be_empty=True),
 )
 
 

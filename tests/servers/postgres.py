@@ -46,6 +46,10 @@ class Postgres:
             raise RuntimeError("PostgreSQL is not running")
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def url(self, database: str = "postgres") -> str:
         return f"postgres://{SUPERUSER}@/{database}?host={quote(str(self.folder), safe='')}"
 

@@ -1,0 +1,111 @@
+"""The checker of the invariants notices what it is there to notice: each planted damage, and nothing else."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from audit import triggers
+from audit.actions import Action
+from audit.models import OutboxRow
+from audit.trail import record
+from config.edge import context
+from config.edge.clock import at, now
+from config.edge.context import RequestContext
+from config.edge.models import IdempotencyKey
+from config.edge.redis import state
+from fleets import currency
+from fleets.models import Machine, Membership, Organization
+from tests import factories
+from tests.factories import make_machine, make_token, operator
+from tests.invariants import Trail, assert_hold, broken
+from tests.world import make_world
+from tokens import lifecycle
+from tokens.models import Token, TokenSecret
+
+Damage = Callable[[Token], object]
+
+
+def sql(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def without_triggers(statement: str) -> None:
+    triggers.remove()
+    sql(statement)
+    triggers.install()
+
+
+def used_after_its_end(token: Token) -> None:
+    lifecycle.revoke(token, by=operator)
+    with at(now() + timedelta(seconds=10)), context.bound(RequestContext()):
+        record(Action.TOKEN_USED, by=operator, target=token)
+
+
+def left_with_a_token(_token: Token) -> None:
+    member = Membership.objects.get(role="member")
+    make_token(member.user, "machines:read")
+    Membership.objects.filter(pk=member.pk).update(left_at=now())
+
+
+DAMAGES: dict[str, Damage] = {
+    "has version 2": lambda _token: Token.objects.update(version=2),
+    "is disabled by the events": lambda _token: Token.objects.update(status="disabled"),
+    "events of its issue": lambda _token: without_triggers(
+        "DELETE FROM audit_event WHERE action = 'token.issued'"
+    ),
+    "is gone": lambda _token: without_triggers("DELETE FROM audit_event WHERE action = 'fleet.opened'"),
+    "was changed": lambda _token: without_triggers(
+        "UPDATE audit_event SET reason = 'another' WHERE action = 'fleet.opened'"
+    ),
+    "which is not there": lambda _token: Machine.objects.all().delete(),
+    "has the newest secrets []": lambda _token: TokenSecret.objects.update(valid_until=now()),
+    "has the secrets [1, 2]": lambda token: TokenSecret.objects.create(
+        token=token, generation=2, digest=b"", pepper_id=1, created_at=now(), valid_until=now()
+    ),
+    "with 0 revocations": lambda _token: Token.objects.update(status="revoked", status_reason="by_hand"),
+    "after it was revoked": used_after_its_end,
+    "outlived its owner's membership": left_with_a_token,
+    "has no owner": lambda _token: Membership.objects.filter(role="owner").update(role="admin"),
+    "is remembered for nothing": lambda _token: IdempotencyKey.objects.create(
+        actor="a", key="k", fingerprint="f", created_at=now()
+    ),
+    "nothing owes it": lambda _token: Organization.objects.update(version=9),
+    "is published as 9": lambda token: state().set(currency.key("token", token.pk), 9),
+    "and owed as 9": lambda token: OutboxRow.objects.create(
+        kind="versions", payload={"key": currency.key("token", token.pk), "version": 9}, created_at=now()
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", DAMAGES)
+@pytest.mark.django_db(transaction=True)
+def test_the_checker_notices(sentence: str) -> None:
+    world = make_world()
+    make_machine(world.fleet)
+    token = make_token(world.fleet, "machines:read").token
+    trail = Trail()
+    assert_hold(trail)
+
+    DAMAGES[sentence](token)
+
+    assert [problem for problem in broken(trail) if sentence in problem]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_checker_notices_an_acknowledged_revocation_that_is_lost() -> None:
+    token = make_token(make_world().fleet, "machines:read").token
+    assert list(broken(revoked={token.pk: now()})) == [
+        f"the revocation of token {token.pk} was acknowledged and is lost"
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_untouched_world_is_whole() -> None:
+    world = make_world()
+    person = factories.fleet_member(world.fleet, "operator")
+    issued = make_token(person, "machines:read")
+    lifecycle.rotate(issued.token, overlap=timedelta(hours=1), by=factories.session(person))
+    assert_hold()
