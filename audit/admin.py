@@ -12,7 +12,9 @@ from audit import organizations
 from audit.actions import Action, Outcome
 from audit.models import Event
 from config.edge.access import Access
-from config.edge.scoped_admin import Cell, Fact, ScopedAdmin, Section, seen_ids
+from config.edge.facts import Cell, Fact, Section
+from config.edge.remembering import seen_ids
+from config.edge.scoped_admin import ScopedAdmin
 
 READ, EVERYWHERE = "audit:read", "/"
 

@@ -4,20 +4,15 @@ Lists are Django's own. Instead of its forms for rows there is a page of facts, 
 what will happen and does it on POST. Nothing is deleted, nothing edited in a list, no history kept beside the trail.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-from uuid import UUID
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -27,9 +22,11 @@ from django.utils.text import capfirst
 
 from config.edge import context
 from config.edge.access import Access, access_of
-from config.edge.idempotency import Replayed
+from config.edge.commands import Adding, Button, RowVerb, attempt
+from config.edge.facts import Fact, Section
 from config.edge.parsing import is_plain_text
-from config.edge.refusals import DomainError, Invalid, Refused
+from config.edge.refusals import Refused
+from config.edge.remembering import forget
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -38,172 +35,8 @@ else:
     ModelAdmin = admin.ModelAdmin
     AnyPaginator = Paginator
 
-T = TypeVar("T")
-
 COUNTED = 10_000  # rows; a list that is longer is not counted to its end
 NOT_EVERYWHERE = "Done. Not every server could be told yet; that is tried again until it holds everywhere."
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One line of a row's page. `link` is an address of ours."""
-
-    label: str
-    value: Any
-    link: str = ""
-
-    @property
-    def shown(self) -> Any:
-        return written(self.value)
-
-
-@dataclass(frozen=True)
-class Cell:
-    text: Any
-    link: str = ""
-
-    @property
-    def shown(self) -> Any:
-        return written(self.text)
-
-
-def written(value: Any) -> Any:
-    """An instant in one way everywhere, and a dash for nothing."""
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
-    return "–" if value is None or value == "" else value
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table on a row's page; `nothing` is what it says when it is empty."""
-
-    title: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    nothing: str
-
-
-class CommandForm(forms.Form):
-    """The form of one verb. `by` is who asks and `row` what it is about: choices offer only what both allow."""
-
-    renames: ClassVar[dict[str, str]] = {}  # where a refusal calls a field otherwise than the form does
-
-    def __init__(self, *args: Any, by: Access, row: Any = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.by, self.row = by, row
-
-    def place(self, refusal: DomainError) -> None:
-        """Show a refusal at the fields that it is about."""
-        for error in refusal.errors:
-            self._place(error.field, error.detail)
-        if not refusal.errors:
-            self.add_error(None, refusal.detail)
-
-    def place_validation(self, error: ValidationError) -> None:
-        if not hasattr(error, "error_dict"):
-            self.add_error(None, error)
-            return
-        for name, texts in error.message_dict.items():
-            for text in texts:
-                self._place(name, text)
-
-    def _place(self, name: str, text: str) -> None:
-        name = self.renames.get(name, name)
-        self.add_error(name if name in self.fields else None, text)
-
-
-@dataclass
-class Attempt:
-    """How a sent form went: what its verb gave, or the status under which the form is shown again."""
-
-    result: Any = None
-    is_done: bool = False
-    status: int = 200
-
-
-def attempt(form: CommandForm, call: Callable[[], Any]) -> Attempt:
-    """Call a verb with a form that was sent; what it refuses becomes an error of the form."""
-    if not form.is_valid():
-        return Attempt()
-    try:
-        return Attempt(call(), is_done=True)
-    except Replayed:  # not this form's mistake: it was sent before
-        raise
-    except ValidationError as error:
-        form.place_validation(error)
-        return Attempt()
-    except Invalid as refusal:
-        form.place(refusal)
-        return Attempt()
-    except DomainError as refusal:
-        if refusal.status >= 500:
-            raise
-        form.place(refusal)
-        return Attempt(status=refusal.status)
-
-
-_memory: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
-
-
-def remembered(by: Access, question: Any, answer: Callable[[], T]) -> T:
-    """What was found out for this caller in this request; asked again after a verb."""
-    known = _memory.setdefault(by, {})
-    if question not in known:
-        known[question] = answer()
-    found: T = known[question]
-    return found
-
-
-def forget(by: Access) -> None:
-    _memory.pop(by, None)
-
-
-def seen_ids(by: Access) -> frozenset[UUID]:
-    """The organizations that the caller may see."""
-    return remembered(by, "organizations", by.organization_ids)
-
-
-def always(row: Any) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class RowVerb:
-    """A verb as the admin offers it about a row: a button where it may and can be done, and a page that asks.
-
-    `says` is what will happen, in words; `done` what is said afterwards.
-    """
-
-    name: str
-    label: str
-    may: Callable[[Access, Any], bool]
-    call: Callable[[Any, dict[str, Any], Access], Any]
-    says: Callable[[Any], str]
-    done: str
-    fits: Callable[[Any], bool] = always
-    form: type[CommandForm] = CommandForm
-    template: str = "admin/command.html"
-    is_grave: bool = False
-
-
-@dataclass(frozen=True)
-class Adding:
-    """The verb that makes a row: `call(cleaned data, by)` gives it."""
-
-    label: str
-    may: Callable[[Access], bool]
-    form: type[CommandForm]
-    call: Callable[[dict[str, Any], Access], Model]
-    says: str
-    done: str
-
-
-@dataclass(frozen=True)
-class Button:
-    label: str
-    address: str
-    is_grave: bool = False
 
 
 class CountedPaginator(AnyPaginator):
@@ -342,9 +175,9 @@ class ScopedAdmin(ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The page of one row: facts, tables, and a button for each verb."""
+        row = self.row(request, object_id)
         if request.method not in {"GET", "HEAD"}:
             return HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
-        row = self.row(request, object_id)
         by = access_of(request)
         return self.page(
             request,

@@ -8,7 +8,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 
 from config.edge.access import Access
 from config.edge.admin_site import Site
-from config.edge.scoped_admin import seen_ids
+from config.edge.remembering import seen_ids
 from fleets import policy
 from fleets.access import PersonAccess
 from fleets.models import User

@@ -5,27 +5,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from config.edge.access import Access
-from config.edge.scoped_admin import (
-    Adding,
-    Cell,
-    CommandForm,
-    Fact,
-    RowVerb,
-    ScopedAdmin,
-    Section,
-    seen_ids,
-    together,
-)
+from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.facts import Cell, Fact, Section
+from config.edge.remembering import seen_ids
+from config.edge.scoped_admin import ScopedAdmin, together
 from fleets import machines, policy
 from fleets.admin.scope import FleetFilter, OrganizationFilter, fleet_of, fleets_seen, linked, offer, reach
 from fleets.models import Fleet, Machine
 
-MOST_TAGS = 50
-LONGEST_TAG = 63  # characters
 LISTED = 20  # requested actions that a page shows
 
 
@@ -38,12 +28,8 @@ class TagsField(forms.CharField):
         )
 
     def clean(self, value: Any) -> Any:
-        tags = [tag for line in super().clean(value).splitlines() if (tag := line.strip())]
-        if len(tags) > MOST_TAGS:
-            raise ValidationError(f"At most {MOST_TAGS} tags.")
-        if too_long := [tag for tag in tags if len(tag) > LONGEST_TAG or not tag.isprintable()]:
-            raise ValidationError("“%(tag)s” is no tag.", params={"tag": too_long[0][:70]})
-        return tags
+        """The verb says which are none."""
+        return [tag for line in super().clean(value).splitlines() if (tag := line.strip())]
 
 
 class RegistrationForm(CommandForm):

@@ -7,7 +7,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from config.edge.access import Access
-from config.edge.scoped_admin import Adding, CommandForm, Fact, RowVerb, ScopedAdmin, seen_ids
+from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.facts import Fact
+from config.edge.remembering import seen_ids
+from config.edge.scoped_admin import ScopedAdmin
 from fleets import membership, organizations, policy, visibility
 from fleets.admin.scope import OrganizationFilter, OrganizationForm, is_anywhere, organizations_where
 from fleets.models import Membership, Organization

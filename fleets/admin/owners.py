@@ -7,8 +7,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from config.edge.access import Access
+from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.facts import Cell, Fact, Section
 from config.edge.refusals import Missing
-from config.edge.scoped_admin import Adding, Cell, CommandForm, Fact, RowVerb, ScopedAdmin, Section, seen_ids
+from config.edge.remembering import seen_ids
+from config.edge.scoped_admin import ScopedAdmin
 from fleets import membership, organizations, policy
 from fleets.admin.organizations import RenameForm
 from fleets.admin.scope import (

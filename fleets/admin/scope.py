@@ -11,8 +11,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from config.edge.access import Access, access_of
+from config.edge.commands import CommandForm
+from config.edge.facts import Cell
 from config.edge.refusals import Missing
-from config.edge.scoped_admin import Cell, CommandForm, remembered, seen_ids
+from config.edge.remembering import remembered, seen_ids
 from fleets import visibility
 from fleets.models import Fleet, Organization
 from fleets.visibility import Reach

@@ -1,6 +1,5 @@
 """What people fill in to issue, edit, rotate and revoke tokens. Choices offer only what the caller may give."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -10,17 +9,17 @@ from uuid import UUID
 from django import forms
 
 from config.edge import once
-from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.scoped_admin import CommandForm
-from fleets.admin.scope import organizations_seen, reach
-from fleets.authority import ROLE_SCOPES, TECHNICAL_FLEET_SCOPES, Role, role_scopes
+from config.edge.commands import CommandForm
+from fleets.admin.scope import reach
+from fleets.authority import ROLE_SCOPES, Role, role_scopes
 from fleets.models import Fleet, Machine, Organization, User
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
 from fleets.scopes import Scope, parse_scopes
 from tokens import expiry, policy
 from tokens.admin import words
+from tokens.admin.choices import givable
 from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
 from tokens.models import Token
 from tokens.wishes import Expiry, Wish
@@ -244,7 +243,7 @@ class EditForm(ReachForm):
         return [("", f"As it is: {words.expiry_of(self.row)}"), *super().offered_lifetimes()]
 
     def offered_reaches(self) -> list[tuple[str, str]]:
-        keep = ("keep", f"As it is: {reach_of(self.row)}")
+        keep = ("keep", f"As it is: {words.reach_of(self.row)}")
         if not self.row.privilege_separation:
             return [keep]
         return [keep, ("all", "All"), ("selected", "Selected")]
@@ -328,61 +327,3 @@ class RevokeForm(ReasonForm):
         if word != REVOKE:
             raise forms.ValidationError(f"Type {REVOKE}, in capitals.")
         return word
-
-
-@dataclass(frozen=True)
-class OwnerChoice:
-    """An owner for whom the caller may issue: what the address says, and what the page says."""
-
-    organization: Organization
-    owner: User | Fleet
-
-    @property
-    def key(self) -> str:
-        mine = "me" if isinstance(self.owner, User) else f"fleet:{self.owner.slug}"
-        return f"{self.organization.slug}/{mine}"
-
-    @property
-    def label(self) -> str:
-        return "Yourself" if isinstance(self.owner, User) else f"Fleet {self.owner.name}"
-
-    @property
-    def kind(self) -> str:
-        return Token.Kind.PERSONAL if isinstance(self.owner, User) else Token.Kind.FLEET
-
-
-def owner_choices(by: Access) -> list[OwnerChoice]:
-    """For oneself in each organization that one is a member of; for each fleet whose tokens one manages."""
-    mine = set(by.user.memberships.active().values_list("organization_id", flat=True))
-    choices = []
-    for organization in organizations_seen(by):
-        owners: Iterable[User | Fleet] = reach(by, organization.pk).fleets.values()
-        if organization.pk in mine:
-            owners = [by.user, *owners]
-        choices += [
-            OwnerChoice(organization, owner)
-            for owner in owners
-            if policy.may_issue_for(by, owner, organization)
-        ]
-    return choices
-
-
-def givable(by: Access, owner: User | Fleet, organization: Organization) -> set[Scope]:
-    """The scopes that the caller could give a token of this owner."""
-    rights = by.rights(organization.pk)
-    if isinstance(owner, Fleet):
-        return {Scope(name) for name in rights.at(owner.path)} & TECHNICAL_FLEET_SCOPES
-    return {Scope(name) for name in rights.anywhere}
-
-
-def reach_of(token: Token) -> str:
-    """Where a token may use its ceiling, in a few words."""
-    if not token.privilege_separation:
-        return "wherever its owner may"
-    names = [row.name for row in token.machine_rows.all()]
-    if names:
-        return words.some(names)
-    grants = [str(grant.path) for grant in token.grants.all()]
-    if not grants:
-        return "nothing"
-    return "all machines" if grants == [token.root] else words.some(grants)

@@ -10,142 +10,27 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 
-from audit.admin import may_read
-from audit.models import Event
 from config.edge import context, once
 from config.edge.access import Access, access_of
-from config.edge.clock import now
+from config.edge.commands import RowVerb, attempt
+from config.edge.facts import Fact, Section
 from config.edge.idempotency import Replayed
-from config.edge.scoped_admin import NOT_EVERYWHERE, Cell, Fact, RowVerb, ScopedAdmin, Section, attempt
-from fleets.admin.scope import OrganizationFilter, linked
+from config.edge.scoped_admin import NOT_EVERYWHERE, ScopedAdmin
+from fleets.admin.scope import OrganizationFilter
 from fleets.models import Fleet
-from fleets.scopes import Scope
-from tokens import issuance, lifecycle, policy
+from tokens import issuance, policy
 from tokens.admin import words
+from tokens.admin.choices import OwnerChoice, owner_choices
+from tokens.admin.facts import facts_of, sections_of
+from tokens.admin.filters import KindFilter, StatusFilter
 from tokens.admin.forms import (
-    EditForm,
     IssueForm,
-    OwnerChoice,
-    ReasonForm,
-    RevokeForm,
-    RotateForm,
-    owner_choices,
-    reach_of,
 )
-from tokens.decision import DerivedStatus
+from tokens.admin.marks import expiry_mark, risk_badge, status_badge
+from tokens.admin.verbs import DISABLE, EDIT, ENABLE, REVOKE, ROTATE
 from tokens.hints import hints_of
 from tokens.issuance import Issued
-from tokens.models import Grant, Token, TokenMachine
-
-NEWEST = 20  # events that a token's page shows
-ENDED = "ended"
-
-
-class StatusFilter(admin.SimpleListFilter):
-    """All is what has not ended; the four below add up to it."""
-
-    title = "status"
-    parameter_name = "status"
-    living = (DerivedStatus.ACTIVE, DerivedStatus.PENDING, DerivedStatus.DISABLED, DerivedStatus.EXPIRED)
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*((str(status), str(status).capitalize()) for status in self.living), (ENDED, "Ended")]
-
-    def choices(self, changelist: Any) -> Any:
-        for choice in super().choices(changelist):
-            yield {**choice, "is_quiet": choice["display"] == "Ended"}
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        tokens: Any = queryset
-        chosen = self.value()
-        if chosen == ENDED:
-            return tokens.ended()  # type: ignore[no-any-return]
-        if chosen in set(self.living):
-            return tokens.with_status(chosen, now())  # type: ignore[no-any-return]
-        return tokens.not_ended()  # type: ignore[no-any-return]
-
-
-class KindFilter(admin.SimpleListFilter):
-    title = "kind"
-    parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(Token.Kind.choices)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(kind=self.value()) if self.value() else queryset
-
-
-def may_issue_again(by: Access, token: Token) -> bool:
-    """A new secret is for who could issue this same token."""
-    return policy.may_issue_for(by, token.owner, token.organization)
-
-
-def is_living(token: Token) -> bool:
-    return not token.is_ended
-
-
-EDIT = RowVerb(
-    "edit",
-    "Edit",
-    policy.may_manage,
-    lambda row, data, by: lifecycle.edit(row, change=data["change"], reason=data["reason"], by=by),
-    lambda _: (
-        "Narrowing holds at once. Letting it do more needs the right to issue it, and perhaps a reason."
-    ),
-    "The token is changed.",
-    fits=is_living,
-    form=EditForm,
-    template="tokens/form.html",
-)
-ROTATE = RowVerb(
-    "rotate",
-    "Rotate secret",
-    may_issue_again,
-    lambda row, data, by: lifecycle.rotate(row, overlap=data["overlap"], by=by),
-    lambda row: (
-        f"Gives {row.name} a new secret, which the next page shows once. Id, settings and expiry stay."
-    ),
-    "",
-    fits=lambda row: row.derived_status in {DerivedStatus.ACTIVE, DerivedStatus.DISABLED},
-    form=RotateForm,
-)  # its answer is the page with the secret
-DISABLE = RowVerb(
-    "disable",
-    "Disable",
-    policy.may_manage,
-    lambda row, data, by: lifecycle.disable(row, reason=data["reason"], by=by),
-    lambda row: (
-        f"Every call with {row.name} is refused from now on, with each of its secrets, until you enable it."
-    ),
-    "The token is disabled: it is refused from now on.",
-    fits=lambda row: row.status == Token.Status.ACTIVE,
-    form=ReasonForm,
-)
-ENABLE = RowVerb(
-    "enable",
-    "Enable",
-    policy.may_manage,
-    lambda row, data, by: lifecycle.enable(row, reason=data["reason"], by=by),
-    lambda row: f"{row.name} works again at once, with the secrets it had.",
-    "The token is enabled.",
-    fits=lambda row: row.status == Token.Status.DISABLED,
-    form=ReasonForm,
-)
-REVOKE = RowVerb(
-    "revoke",
-    "Revoke",
-    policy.may_manage,
-    lambda row, data, by: lifecycle.revoke(row, reason=data["reason"], by=by),
-    lambda row: (
-        f"Ends {row.name} for ever: its secrets stop working at once, and nothing brings it back. "
-        "Its name is not used again. To stop it only for a while, disable it."
-    ),
-    "The token is revoked.",
-    fits=is_living,
-    form=RevokeForm,
-    is_grave=True,
-)
+from tokens.models import Token, TokenMachine
 
 
 @admin.register(Token)
@@ -211,82 +96,10 @@ class TokenAdmin(ScopedAdmin):
         return [words.HINTS.get(hint, hint) for hint in hints_of(row)]
 
     def facts(self, row: Token, by: Access) -> list[Fact]:
-        owner = linked(row.owner) if isinstance(row.owner, Fleet) else Cell(row.owner)
-        used = f"{row.last_used_at:%Y-%m-%d %H:%M} UTC" if row.last_used_at else "never"
-        return [
-            Fact("Status", status_badge(row)),
-            Fact("Token ID", row.pk),
-            Fact("Kind", row.kind),
-            Fact("Owner", owner.text, owner.link),
-            Fact("Organization", row.organization),
-            Fact("Acts as", row.principal.username),
-            Fact("Description", row.description),
-            Fact("Risk", risk_badge(row)),
-            Fact("Role", row.role),
-            Fact("Machines", reach_of(row)),
-            Fact("Expires", self.expires_shown(row)),
-            Fact("Last used", f"{used} from {row.last_used_address}" if row.last_used_address else used),
-            Fact("Secret starts with", row.secret_hint),
-            Fact("Secret last rotated", row.rotated_at),
-            Fact("Rotation due", row.rotation_due_at),
-            Fact("Created", f"{row.created_at:%Y-%m-%d %H:%M} UTC by {row.created_by_name}"),
-            Fact("Approved", row.approved_at),
-        ]
+        return facts_of(row)
 
     def sections(self, row: Token, by: Access) -> list[Section]:
-        scopes = [Scope(name) for name in row.scopes]
-        held = [
-            [Cell(scope), Cell(badge("risk", scope.risk.label)), Cell(scope.description)] for scope in scopes
-        ]
-        sections = [Section("Scopes", ("Scope", "Risk", "Lets it"), held, "It holds no scope.")]
-        if not row.is_ended:
-            sections += [self.grants_of(row), self.secrets_of(row)]
-        if may_read(by, row.organization_id):
-            sections.append(self.events_of(row))
-        return sections
-
-    def grants_of(self, row: Token) -> Section:
-        machines = {machine_row.machine.path: machine_row for machine_row in row.machine_rows.all()}
-        rows = []
-        for grant in row.grants.all():
-            named = machines.get(grant.path)
-            gone = " (deregistered)" if named and named.machine.deregistered_at else ""
-            what = f"{grant.path} — {named.name}{gone}" if named else grant.path
-            rows.append([Cell(what), Cell(grant.role or "all its scopes"), Cell(how_far(grant))])
-        nothing = (
-            "Nothing is granted to it: it can do nothing."
-            if row.privilege_separation
-            else "It has no rows of its own: it may use its scopes wherever its owner may."
-        )
-        return Section("Where it may use them", ("Path", "What", "How far"), rows, nothing)
-
-    def secrets_of(self, row: Token) -> Section:
-        rows = [
-            [
-                Cell(f"No. {secret.generation}"),
-                Cell(secret.created_at),
-                Cell(secret.valid_until or "until the next rotation"),
-                Cell(secret.last_used_at or "never"),
-            ]
-            for secret in row.secrets.live(now()).order_by("-generation")
-        ]
-        headers = ("Secret", "Made", "Valid until", "Last used")
-        return Section("Living secrets", headers, rows, "None works any more.")
-
-    def events_of(self, row: Token) -> Section:
-        events = Event.objects.about_token(row.pk).filter(organization_id=row.organization_id)[:NEWEST]
-        rows = [
-            [
-                Cell(f"{event.at:%Y-%m-%d %H:%M:%S}", linked(event).link),
-                Cell(event.action),
-                Cell(event.outcome),
-                Cell(event.actor_label),
-                Cell(event.reason),
-            ]
-            for event in events
-        ]
-        headers = ("When (UTC)", "Action", "Outcome", "Who", "Reason")
-        return Section("Latest events", headers, rows, "Nothing was recorded yet.")
+        return sections_of(row, by)
 
     # Issuing
 
@@ -411,7 +224,7 @@ class TokenAdmin(ScopedAdmin):
 
     @admin.display(description="machines")
     def reach_shown(self, row: Token) -> str:
-        return reach_of(row)
+        return words.reach_of(row)
 
     @admin.display(description="scopes")
     def scopes_shown(self, row: Token) -> str:
@@ -423,11 +236,7 @@ class TokenAdmin(ScopedAdmin):
 
     @admin.display(description="expires", ordering=F("expires_at").asc(nulls_last=True))
     def expires_shown(self, row: Token) -> str:
-        note = words.expiry_note(row)
-        suffix = f" ({note})" if note else ""
-        return format_html(
-            '<span class="expiry {}">{}{}</span>', words.expiry_class(row), words.expiry_of(row), suffix
-        )
+        return expiry_mark(row)
 
     @admin.display(description="last used", ordering=F("last_used_at").desc(nulls_last=True))
     def used_shown(self, row: Token) -> str:
@@ -448,21 +257,3 @@ class TokenAdmin(ScopedAdmin):
             )
 
         return row_buttons
-
-
-def badge(family: str, word: str) -> str:
-    return format_html('<span class="badge {}-{}">{}</span>', family, word, word)
-
-
-def status_badge(token: Token) -> str:
-    status = words.status_of(token)
-    why = f" {words.REASONS.get(token.status_reason, token.status_reason)}" if token.status_reason else ""
-    return format_html('<span class="status status-{}">{}{}</span>', status, status, why)
-
-
-def risk_badge(token: Token) -> str:
-    return badge("risk", words.risk_of(token))
-
-
-def how_far(grant: Grant) -> str:
-    return "and below" if grant.propagate else "only there"

@@ -63,3 +63,16 @@ def expiry_note(token: Token) -> str:
 
 def last_used(token: Token) -> str:
     return f"{timesince(token.last_used_at, now(), depth=1)} ago" if token.last_used_at else "–"
+
+
+def reach_of(token: Token) -> str:
+    """Where a token may use its ceiling, in a few words."""
+    if not token.privilege_separation:
+        return "wherever its owner may"
+    names = [row.name for row in token.machine_rows.all()]
+    if names:
+        return some(names)
+    grants = [str(grant.path) for grant in token.grants.all()]
+    if not grants:
+        return "nothing"
+    return "all machines" if grants == [token.root] else some(grants)

@@ -1,0 +1,100 @@
+"""What the page of one token says about it."""
+
+from audit.admin import may_read
+from audit.models import Event
+from config.edge.access import Access
+from config.edge.clock import now
+from config.edge.facts import Cell, Fact, Section
+from fleets.admin.scope import linked
+from fleets.models import Fleet
+from fleets.scopes import Scope
+from tokens.admin.marks import badge, expiry_mark, risk_badge, status_badge
+from tokens.admin.words import reach_of
+from tokens.models import Grant, Token
+
+NEWEST = 20  # events
+
+
+def facts_of(row: Token) -> list[Fact]:
+    owner = linked(row.owner) if isinstance(row.owner, Fleet) else Cell(row.owner)
+    used = f"{row.last_used_at:%Y-%m-%d %H:%M} UTC" if row.last_used_at else "never"
+    return [
+        Fact("Status", status_badge(row)),
+        Fact("Token ID", row.pk),
+        Fact("Kind", row.kind),
+        Fact("Owner", owner.text, owner.link),
+        Fact("Organization", row.organization),
+        Fact("Acts as", row.principal.username),
+        Fact("Description", row.description),
+        Fact("Risk", risk_badge(row)),
+        Fact("Role", row.role),
+        Fact("Machines", reach_of(row)),
+        Fact("Expires", expiry_mark(row)),
+        Fact("Last used", f"{used} from {row.last_used_address}" if row.last_used_address else used),
+        Fact("Secret starts with", row.secret_hint),
+        Fact("Secret last rotated", row.rotated_at),
+        Fact("Rotation due", row.rotation_due_at),
+        Fact("Created", f"{row.created_at:%Y-%m-%d %H:%M} UTC by {row.created_by_name}"),
+        Fact("Approved", row.approved_at),
+    ]
+
+
+def sections_of(row: Token, by: Access) -> list[Section]:
+    scopes = [Scope(name) for name in row.scopes]
+    held = [[Cell(scope), Cell(badge("risk", scope.risk.label)), Cell(scope.description)] for scope in scopes]
+    sections = [Section("Scopes", ("Scope", "Risk", "Lets it"), held, "It holds no scope.")]
+    if not row.is_ended:
+        sections += [grants_of(row), secrets_of(row)]
+    if may_read(by, row.organization_id):
+        sections.append(events_of(row))
+    return sections
+
+
+def grants_of(row: Token) -> Section:
+    machines = {machine_row.machine.path: machine_row for machine_row in row.machine_rows.all()}
+    rows = []
+    for grant in row.grants.all():
+        named = machines.get(grant.path)
+        gone = " (deregistered)" if named and named.machine.deregistered_at else ""
+        what = f"{grant.path} — {named.name}{gone}" if named else grant.path
+        rows.append([Cell(what), Cell(grant.role or "all its scopes"), Cell(how_far(grant))])
+    nothing = (
+        "Nothing is granted to it: it can do nothing."
+        if row.privilege_separation
+        else "It has no rows of its own: it may use its scopes wherever its owner may."
+    )
+    return Section("Where it may use them", ("Path", "What", "How far"), rows, nothing)
+
+
+def secrets_of(row: Token) -> Section:
+    rows = [
+        [
+            Cell(f"No. {secret.generation}"),
+            Cell(secret.created_at),
+            Cell(secret.valid_until or "until the next rotation"),
+            Cell(secret.last_used_at or "never"),
+        ]
+        for secret in row.secrets.live(now()).order_by("-generation")
+    ]
+    headers = ("Secret", "Made", "Valid until", "Last used")
+    return Section("Living secrets", headers, rows, "None works any more.")
+
+
+def events_of(row: Token) -> Section:
+    events = Event.objects.about_token(row.pk).filter(organization_id=row.organization_id)[:NEWEST]
+    rows = [
+        [
+            Cell(f"{event.at:%Y-%m-%d %H:%M:%S}", linked(event).link),
+            Cell(event.action),
+            Cell(event.outcome),
+            Cell(event.actor_label),
+            Cell(event.reason),
+        ]
+        for event in events
+    ]
+    headers = ("When (UTC)", "Action", "Outcome", "Who", "Reason")
+    return Section("Latest events", headers, rows, "Nothing was recorded yet.")
+
+
+def how_far(grant: Grant) -> str:
+    return "and below" if grant.propagate else "only there"

@@ -1,0 +1,28 @@
+"""Words with a colour or a dot beside them."""
+
+from django.utils.html import format_html
+
+from tokens.admin import words
+from tokens.models import Token
+
+
+def badge(family: str, word: str) -> str:
+    return format_html('<span class="badge {}-{}">{}</span>', family, word, word)
+
+
+def status_badge(token: Token) -> str:
+    status = words.status_of(token)
+    why = f" {words.REASONS.get(token.status_reason, token.status_reason)}" if token.status_reason else ""
+    return format_html('<span class="status status-{}">{}{}</span>', status, status, why)
+
+
+def risk_badge(token: Token) -> str:
+    return badge("risk", words.risk_of(token))
+
+
+def expiry_mark(token: Token) -> str:
+    note = words.expiry_note(token)
+    suffix = f" ({note})" if note else ""
+    return format_html(
+        '<span class="expiry {}">{}{}</span>', words.expiry_class(token), words.expiry_of(token), suffix
+    )
