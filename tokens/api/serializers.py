@@ -48,7 +48,7 @@ class Reason(Text):
 class Scopes(serializers.ListField):
     """Exact names of scopes, each once."""
 
-    child = serializers.CharField(max_length=63)
+    child = serializers.CharField(max_length=63, trim_whitespace=False)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(min_length=1, max_length=len(Scope), **options)
