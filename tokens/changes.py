@@ -53,8 +53,12 @@ def after(token: Token, change: Edit, by: Access) -> Settled:
 
 
 def widens(token: Token, change: Edit, before: Settled, after: Settled) -> bool:
-    """Whether the token could do anything more, anywhere, whatever its principal may; or for longer."""
-    return _is_later(token, change) or bool(exceeding(after.granted, before.granted))
+    """Whether the token could do anything more, anywhere, whatever its principal may; or for longer.
+
+    A larger ceiling is more even where no row gives it: roles in rows may grow up to it.
+    """
+    gains = not after.ceiling <= before.ceiling or exceeding(after.granted, before.granted)
+    return bool(gains) or _is_later(token, change)
 
 
 def _is_later(token: Token, change: Edit) -> bool:
