@@ -330,7 +330,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
         f"SECRET_KEY={secrets.token_hex(30)}\nTOKENHOUSE_PEPPERS=1:{pepper}\nREDIS_URL=unix:///nowhere?db=0\n"
     )
     (data / "settings.env").write_text(settings, encoding="utf-8")
-    for words in ("migrate -v0", "demo --empty --username ada"):
+    for words in ("migrate -v0", "demo --empty --username ada", "token add ada first --role Viewer"):
         assert manage(repository, data, words).status == 0
     return data
 
