@@ -77,7 +77,7 @@ def parsed(output: str) -> Measured:
     rate, p99 = _RATE.search(output), _P99.search(output)
     if rate is None or p99 is None:
         raise WrongAnswers(output)
-    return Measured(float(rate[1]), float(p99[1]) * _MILLISECONDS[p99[2]])
+    return Measured(float(rate[1]), round(float(p99[1]) * _MILLISECONDS[p99[2]], 3))
 
 
 def _by_threads(url: str, headers: Mapping[str, str], connections: int, seconds: float) -> Measured:
