@@ -1,0 +1,73 @@
+"""Posture: which tokens somebody should look at."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from config.edge import clock
+from config.edge.clock import now
+from fleets import machines as estate
+from tests.factories import make_token, operator
+from tests.tokens.conftest import World
+from tests.tokens.issuing import present, with_status
+from tokens.hints import hints_of
+from tokens.models import Token
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "later", "hints"),
+    [
+        ({}, timedelta(0), []),
+        ({"expires_at": None}, timedelta(0), ["never_expires"]),
+        ({"rotate_every": 30 * DAY}, 29 * DAY, []),
+        ({"rotate_every": 30 * DAY}, 30 * DAY, ["rotation_overdue"]),
+        ({"rotate_every": 30 * DAY, "rotated_at": now() + 10 * DAY}, 30 * DAY, []),
+        ({}, 89 * DAY, []),
+        ({}, 90 * DAY, ["unused_90_days"]),
+        ({"last_used_at": now() + 10 * DAY}, 90 * DAY, []),
+        ({"last_used_at": now() - 90 * DAY}, timedelta(0), ["unused_90_days"]),
+        (
+            {"expires_at": None, "rotate_every": DAY},
+            90 * DAY,
+            ["never_expires", "rotation_overdue", "unused_90_days"],
+        ),
+    ],
+)
+def test_a_hint_names_what_is_odd_about_a_token(
+    world: World, fields: dict[str, Any], later: timedelta, hints: list[str]
+) -> None:
+    issued = make_token(world.edge, "machines:read")
+    Token.objects.filter(pk=issued.token.pk).update(**fields)
+
+    with clock.at(now() + later):
+        assert hints_of(present(issued)) == hints
+
+
+def test_a_machine_that_is_gone_is_a_hint(world: World) -> None:
+    issued = make_token(world.edge, "machines:read", machines=[world.edge_1, world.edge_2])
+    assert hints_of(present(issued)) == []
+
+    estate.deregister(world.edge_1, by=operator)
+    assert hints_of(present(issued)) == ["machine_gone"]
+
+    moved = make_token(world.edge, "machines:read", machines=[world.edge_2])
+    estate.move(world.edge_2, fleet=world.core, by=operator)
+    assert hints_of(present(moved)) == ["machine_gone"]
+
+
+@pytest.mark.parametrize("status", ["revoked", "rejected"])
+def test_what_has_ended_needs_no_look(world: World, status: str) -> None:
+    issued = with_status(world.edge, status)
+    Token.objects.filter(pk=issued.token.pk).update(expires_at=None, created_at=now() - 100 * DAY)
+
+    assert hints_of(present(issued)) == []
+
+
+def test_a_token_that_waits_for_its_lifetime_does_expire(world: World) -> None:
+    issued = with_status(world.edge, "pending")
+    Token.objects.filter(pk=issued.token.pk).update(expires_at=None, lifetime=DAY)
+
+    assert hints_of(present(issued)) == []
