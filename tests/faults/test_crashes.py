@@ -69,7 +69,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Postgres | None]:
     connections.close_all()
 
 
-A_FEW = 10
+A_FEW = 6 if environment.uses_postgres() else 10
 MANY = int(os.environ.get("SOAK_ROUNDS", "50")) * (2 if environment.uses_postgres() else 4)
 
 
