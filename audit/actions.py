@@ -7,6 +7,7 @@ class Action(models.TextChoices):
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     SESSION_REFUSED = "session.refused"
+    PASSWORD_CHANGED = "password.changed"
     ACCESS_DENIED = "access.denied"
     DEMO_FILLED = "demo.filled"
 

@@ -75,7 +75,7 @@ class Environment:
     def text(self, name: str) -> str:
         default = _BY_NAME[name].default
         value: str | None = os.environ.get(name, default)
-        if value is None:
+        if value is None or (default is None and not value):
             raise ImproperlyConfigured(
                 f"{name} is not set. {_BY_NAME[name].purpose} Run `make run` once, or export {name}."
             )

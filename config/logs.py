@@ -69,7 +69,10 @@ def configure(config: dict[str, Any]) -> None:
                 }
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-            "loggers": {"django.request": {"level": "ERROR"}},  # our own line says each request's status
+            "loggers": {
+                "django.request": {"level": "ERROR"},  # our own line says each request's status
+                "django.security.DisallowedHost": {"level": "CRITICAL"},  # strangers would fill the log
+            },
             "root": {"handlers": ["stderr"], "level": config["level"]},
         }
     )

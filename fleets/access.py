@@ -1,5 +1,6 @@
 """Callers without a token: a signed-in person, the operator at the server's command line, the system itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -33,16 +34,21 @@ class PersonAccess:
     def __init__(self, user: User) -> None:
         self.user = user
         self._rights: dict[UUID, PrincipalRights] = {}
+        self._organization_ids: frozenset[UUID] | None = None
 
     @cached_property
     def actor(self) -> Actor:
         return self.user.as_actor()
 
     def organization_ids(self) -> frozenset[UUID]:
+        if self._organization_ids is None:
+            self._organization_ids = frozenset(self._read_organization_ids())
+        return self._organization_ids
+
+    def _read_organization_ids(self) -> Iterable[UUID]:
         if self.user.is_superuser:
-            return frozenset(Organization.objects.values_list("pk", flat=True))
-        memberships = Membership.objects.active().filter(user=self.user)
-        return frozenset(memberships.values_list("organization_id", flat=True))
+            return Organization.objects.values_list("pk", flat=True)
+        return Membership.objects.active().filter(user=self.user).values_list("organization_id", flat=True)
 
     def rights(self, organization_id: UUID) -> PrincipalRights:
         if organization_id not in self._rights:
@@ -59,6 +65,7 @@ class PersonAccess:
         """Read the person again: deactivated or demoted meanwhile, they may do less."""
         self.user.refresh_from_db(fields=["is_active", "is_superuser", "expires_at"])
         self._rights.clear()
+        self._organization_ids = None
 
     def note(self, scope: str, path: str, organization_id: UUID, *, allowed: bool) -> None:
         """What people look at is not recorded; what they are refused is."""

@@ -11,8 +11,10 @@ from rest_framework.request import Request
 
 from audit.actions import Action, Outcome
 from audit.trail import Target, record
-from config.edge.access import ANONYMOUS, Actor
+from audit.verbs import verb
+from config.edge.access import ANONYMOUS, Access, Actor
 from config.edge.parsing import is_plain_text
+from config.edge.refusals import require
 from fleets.access import PersonAccess, themselves
 from fleets.models import User
 
@@ -45,6 +47,27 @@ class BrowserSessionAuthentication(SessionAuthentication):
             return None
         user = themselves(found[0])
         return user, PersonAccess(user)
+
+
+@verb(Action.PASSWORD_CHANGED)
+def change_password(user: User, *, password: str, by: Access) -> None:
+    """Set one's own password. Every other session of theirs ends: its hash no longer matches."""
+    require(by.is_browser_session and by.user == user, "Only your own password.")
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    record(Action.PASSWORD_CHANGED, by=by, target=user)
+
+
+def refused_without_organization(user: User) -> None:
+    """Somebody proved who they are, and has nowhere to go: they left, or are suspended."""
+    with transaction.atomic():
+        record(
+            Action.SESSION_REFUSED,
+            by=PersonAccess(user),
+            target=user,
+            outcome=Outcome.DENIED,
+            reason="no_organization",
+        )
 
 
 class Stranger:

@@ -1,12 +1,14 @@
 """The admin site: Django's own, under our name, for every person of an organization."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, reverse
 
 from config.edge import problems
 from config.edge.access import Access
@@ -27,6 +29,7 @@ class Site(AdminSite):
     site_url = None
     enable_nav_sidebar = False  # the sections stand in the header
     final_catch_all_view = True
+    password_form: type[PasswordChangeForm] = PasswordChangeForm  # and what it means to change a password
     admits: Callable[[Access], bool] = staticmethod(nobody)  # the app that knows people says who may enter
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
@@ -62,7 +65,14 @@ class Site(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """One's own password. It ends the other sessions: their hash no longer matches."""
-        return super().password_change(request, {"title": "Change password", **(extra_context or {})})
+        change = PasswordChangeView.as_view(
+            form_class=self.password_form,
+            success_url=reverse(f"{self.name}:password_change_done"),
+            template_name="registration/password_change_form.html",
+            extra_context={**self.each_context(request), "title": "Change password", **(extra_context or {})},
+        )
+        request.current_app = self.name  # type: ignore[attr-defined]
+        return cast(TemplateResponse, change(request))  # or a redirect, as Django's own declares it too
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The sections in the order of `place`, each with the sentence that says what it is `about`."""

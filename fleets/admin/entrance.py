@@ -3,14 +3,14 @@
 from typing import cast
 
 from django.contrib import admin
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from config.edge.access import Access
 from config.edge.admin_site import Site
 from config.edge.remembering import seen_ids
-from fleets import policy
-from fleets.access import PersonAccess
+from fleets import policy, sign_in
+from fleets.access import PersonAccess, themselves
 from fleets.models import User
 
 
@@ -28,9 +28,18 @@ class SignInForm(AdminAuthenticationForm):
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         super().confirm_login_allowed(user)  # type: ignore[arg-type]
         if not may_enter(PersonAccess(cast(User, user))):
+            sign_in.refused_without_organization(cast(User, user))
             raise self.get_invalid_login_error()
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    def save(self, commit: bool = True) -> User:
+        user = themselves(self.user)
+        sign_in.change_password(user, password=self.cleaned_data["new_password1"], by=PersonAccess(user))
+        return user
 
 
 site = cast(Site, admin.site)
 site.admits = may_enter
 site.login_form = SignInForm
+site.password_form = OwnPasswordForm

@@ -19,7 +19,11 @@ PROBLEM = "application/problem+json"
 def test_an_error_is_a_problem_document_on_every_path(method: str, path: str, status: int, code: str) -> None:
     response = Client(enforce_csrf_checks=True).generic(method, path)
 
-    assert (response.status_code, response["Content-Type"], response.json()["code"]) == (status, PROBLEM, code)
+    assert (response.status_code, response["Content-Type"], response.json()["code"]) == (
+        status,
+        PROBLEM,
+        code,
+    )
     assert response.json()["request_id"] == response["X-Request-ID"]
     assert response.has_header("Allow") == (status == 405)
 

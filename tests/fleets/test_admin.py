@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from audit.models import Event
+from config.edge.clock import now
 from config.edge.scoped_admin import ScopedAdmin
 from fleets import membership
 from fleets.models import Fleet, FleetMembership, Group, Machine, Membership, Organization, User
@@ -139,6 +140,38 @@ def test_a_new_password_ends_the_other_sessions(organization: Organization) -> N
     assert here.get("/admin/").status_code == 200
     assert elsewhere.get("/admin/").status_code == 302
     assert sign_in(user, new).status_code == 302
+    changed = Event.objects.get(action="password.changed")
+    assert (changed.actor_id, changed.target_id, changed.outcome) == (str(user.pk), str(user.pk), "allowed")
+
+
+def test_a_password_that_can_not_be_recorded_is_not_changed(organization: Organization) -> None:
+    user = with_password(factories.member(organization))
+    client = browser(user)
+    client.raise_request_exception = False
+    new = "a rather different one"
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
+
+    response = client.post(
+        "/admin/password_change/",
+        {"old_password": factories.PASSWORD, "new_password1": new, "new_password2": new},
+    )
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event_away RENAME TO audit_event")
+    user.refresh_from_db()
+    assert (response.status_code, user.check_password(new)) == (503, False)
+
+
+def test_who_proves_their_password_but_belongs_nowhere_is_refused_and_recorded(
+    organization: Organization,
+) -> None:
+    user = with_password(factories.member(organization))
+    user.memberships.update(left_at=now())
+
+    assert sign_in(user).status_code == 200
+    refused = Event.objects.get(action="session.refused")
+    assert (refused.target_id, refused.outcome, refused.reason) == (str(user.pk), "denied", "no_organization")
 
 
 # Every page of every model, for another organization's rows
