@@ -71,7 +71,7 @@ class Site(AdminSite):
             template_name="registration/password_change_form.html",
             extra_context={**self.each_context(request), "title": "Change password", **(extra_context or {})},
         )
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         return cast(TemplateResponse, change(request))  # or a redirect, as Django's own declares it too
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
