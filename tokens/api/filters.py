@@ -4,6 +4,8 @@ from typing import Any
 
 import django_filters
 from django.db.models import Q
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from audit.api.filters import InstantFilter
 from config.edge.access import access_of
@@ -68,6 +70,7 @@ class TokenFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
             raise Missing("There is no such machine.")
         return tokens.filter(machine_rows__machine=machine)
 
+    @extend_schema_field(OpenApiTypes.DATETIME)
     def not_used_since(self, tokens: TokenQuerySet, _name: str, instant: Any) -> TokenQuerySet:
         unused = Q(last_used_at=None, created_at__lt=instant) | Q(last_used_at__lt=instant)
         return tokens.filter(unused)

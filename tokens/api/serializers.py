@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.edge.clock import now
@@ -21,6 +22,7 @@ NOT_YET = "Not available yet: nothing is stored that is not enforced."
 LATER_KINDS = {"group", "organization", "application", "technical_user"}
 
 
+@extend_schema_field({"nullable": True, "description": NOT_YET, "deprecated": True})
 class NotAvailable(serializers.Field[Any, Any, Any, Any]):
     """A field of the contract that is not enforced yet, so not taken."""
 
@@ -93,6 +95,14 @@ def rotate_every_field() -> Span:
     return Span(expiry.parse_rotate_every, required=False, allow_null=True)
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "enum": ["all"]},
+            {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MOST_MACHINES},
+        ]
+    }
+)
 class Machines(serializers.Field[Any, Any, Any, Any]):
     """ "all", or a list of machine ids."""
 
