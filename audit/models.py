@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
-from audit.actions import Action, Outcome
+from audit.actions import Outcome
 from config.edge.ids import uuid7
 
 
@@ -46,7 +46,7 @@ class Event(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     sequence = models.BigIntegerField(null=True, unique=True, editable=False)
     at = models.DateTimeField()
-    action = models.CharField(max_length=50, choices=Action)
+    action = models.CharField(max_length=50)  # one of Action; without choices, a new word remakes no table
     outcome = models.CharField(max_length=10, choices=Outcome)
     reason = models.CharField(max_length=1000, blank=True)
     organization_id = models.UUIDField(null=True)
