@@ -6,8 +6,10 @@ from typing import TypeVar
 from django.db.models import Model
 
 from audit.models import Event
-from fleets.machines import request_action
+from fleets.machines import request_action, retag
+from fleets.membership import suspend
 from fleets.models import (
+    AclEntry,
     Fleet,
     FleetMembership,
     Group,
@@ -21,6 +23,7 @@ from fleets.models import (
 from fleets.scopes import Scope
 from tests import factories
 from tokens.issuance import Issued
+from tokens.lifecycle import disable
 
 Row = TypeVar("Row", bound=Model)
 EVERYTHING = tuple(sorted(scope.value for scope in Scope))
@@ -42,7 +45,12 @@ class Side:
     machine: Machine
     action: MachineAction
     token: Issued
+    narrow: Issued
     personal: Issued
+    separated: Issued
+    disabled: Issued
+    suspended: Membership
+    entry: AclEntry
     event: Event
 
 
@@ -61,13 +69,21 @@ def as_stored(row: Row) -> Row:
     return type(row)._default_manager.get(pk=row.pk)
 
 
-def make_side(name: str) -> Side:
+def make_side(name: str, *, vmid: int) -> Side:
     owner = factories.make_person(f"{name}-owner")
     organization = factories.make_organization(name, owner=owner)
-    admin = factories.member(organization, "admin")
+    admin = factories.make_person(f"{name}-admin")
+    factories.make_member(organization, "admin", user=admin)
     fleet = factories.make_fleet(organization, f"{name}-edge")
     group = factories.make_group(organization, f"{name}-crew")
-    machine = factories.make_machine(fleet, f"{name}-machine", vmid=100)
+    machine = factories.make_machine(fleet, f"{name}-machine", vmid=vmid)
+    retag(machine, tags=[f"{name}-tag"], by=factories.session(owner))
+    disabled = factories.make_token(fleet, "machines:read")
+    disable(disabled.token, by=factories.operator)
+    suspended = factories.make_member(organization, user=factories.make_person(f"{name}-suspended"))
+    suspend(suspended, by=factories.operator)
+    viewer = factories.make_person(f"{name}-viewer")
+    factories.make_member(organization, user=viewer)
     return Side(
         organization=organization,
         owner=owner,
@@ -75,19 +91,24 @@ def make_side(name: str) -> Side:
         member=factories.make_member(organization, user=factories.make_person(f"{name}-member")),
         fleet=fleet,
         other_fleet=factories.make_fleet(organization, f"{name}-core"),
-        fleet_member=factories.make_fleet_member(fleet),
+        fleet_member=factories.make_fleet_member(fleet, user=viewer),
         group=group,
-        group_member=factories.make_group_member(group),
+        group_member=factories.make_group_member(group, user=viewer),
+        entry=factories.make_entry(organization, fleet.path, "Viewer", group=group),
         machine=machine,
         action=request_action(machine, action="start", by=factories.operator),
         token=factories.make_token(fleet, "machines:read"),
+        narrow=factories.make_token(fleet, "machines:read", machines=[machine]),
         personal=factories.make_token(owner, *EVERYTHING, privilege_separation=False),
+        disabled=disabled,
+        suspended=suspended,
+        separated=factories.make_token(owner, "machines:read"),
         event=Event.objects.filter(organization_id=organization.pk).latest("id"),
     )
 
 
 def make_estate() -> Estate:
-    ours, theirs = make_side("acme"), make_side("globex")
+    ours, theirs = make_side("acme", vmid=100), make_side("globex", vmid=200)
     superuser = factories.make_superuser("root")
     factories.make_member(ours.organization, user=superuser)
     return Estate(

@@ -1,7 +1,6 @@
 """The web server and the Celery worker as `make run` starts them, on the database and the Valkey of this test run."""
 
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -48,15 +47,6 @@ class Process:
                 raise AssertionError(f"never printed {text!r}:\n{self.output}")
             time.sleep(0.05)
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def kill(self) -> None:
-        """As a power cut does it: the process and its own children, in the middle of whatever they do."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
     def __enter__(self) -> Self:
         return self
 
@@ -77,10 +67,6 @@ class Web(Process):
         program = programs.web("127.0.0.1", self.port, {**os.environ, **(environment or {})})
         super().__init__(program, folder / "web.log")
         self._wait_until_it_answers()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def send(self, target: str, *header_lines: bytes, method: str = "GET", body: bytes = b"") -> Answer:
         """One request with exactly these header lines besides Host and Connection."""

@@ -1,0 +1,606 @@
+"""Attack 73: what belongs to another organization does not exist, wherever it is named.
+
+Nothing here lists endpoints: the addresses come from the URL map, the filters from the views, the fields from the
+OpenAPI description. What is new there and not told here how to fill fails by name.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.admindocs.views import simplify_regex
+from django.db import models, transaction
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.test import APIClient
+
+from audit.models import Event
+from tests import factories
+from tests.attacks.doors import assert_problem, without_id
+from tests.attacks.estate import Estate, Side
+from tokens import secret
+from tokens.admin.choices import owner_choices
+from tokens.issuance import Issued
+
+pytestmark = pytest.mark.django_db
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+Id = Callable[[Side], object]
+
+# Whose id stands at a place of an address. Everything below a place is covered with it.
+PLACES: dict[str, Id] = {
+    "/api/v1/organizations/<pk>": lambda side: side.organization.pk,
+    "/api/v1/members/<pk>": lambda side: side.member.pk,
+    "/api/v1/groups/<pk>": lambda side: side.group.pk,
+    "/api/v1/groups/<group_id>": lambda side: side.group.pk,
+    "/api/v1/groups/<group_id>/members/<pk>": lambda side: side.group_member.pk,
+    "/api/v1/fleets/<pk>": lambda side: side.fleet.pk,
+    "/api/v1/fleets/<fleet_id>": lambda side: side.fleet.pk,
+    "/api/v1/fleets/<fleet_id>/members/<pk>": lambda side: side.fleet_member.pk,
+    "/api/v1/machines/<pk>": lambda side: side.machine.pk,
+    "/api/v1/machines/<machine_id>": lambda side: side.machine.pk,
+    "/api/v1/tokens/<pk>": lambda side: side.token.token.pk,
+    "/api/v1/audit/events/<pk>": lambda side: side.event.pk,
+}
+ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
+    "fleets.organization": lambda side: side.organization.pk,
+    "fleets.membership": lambda side: side.member.pk,
+    "fleets.user": lambda side: side.member.user_id,
+    "fleets.group": lambda side: side.group.pk,
+    "fleets.groupmembership": lambda side: side.group_member.pk,
+    "fleets.fleet": lambda side: side.fleet.pk,
+    "fleets.fleetmembership": lambda side: side.fleet_member.pk,
+    "fleets.machine": lambda side: side.machine.pk,
+    "fleets.machineaction": lambda side: side.action.pk,
+    "fleets.aclentry": lambda side: side.entry.pk,
+    "fleets.technicaluser": lambda side: side.token.token.principal.pk,
+    "tokens.token": lambda side: side.token.token.pk,
+    "audit.event": lambda side: side.event.pk,
+}
+NO_IDS = {"/admin/<app_label>", "/admin/<url>"}  # a section, and Django's answer to every other address
+
+
+# The URL map
+
+
+def patterns() -> Iterator[tuple[str, URLPattern]]:
+    """Every address of the house, as `/api/v1/machines/<pk>/`."""
+
+    def walk(resolver: URLResolver, before: str) -> Iterator[tuple[str, URLPattern]]:
+        for entry in resolver.url_patterns:
+            route = before + str(entry.pattern).removeprefix("^")
+            if isinstance(entry, URLResolver):
+                yield from walk(entry, route)
+            else:
+                readable = re.sub(r"<\w+:(\w+)>", r"<\1>", route)
+                yield simplify_regex(readable), entry
+
+    yield from walk(get_resolver(), "")
+
+
+def places(route: str) -> list[str]:
+    """The beginnings of a route that end in a parameter."""
+    return [route[: found.end()] for found in re.finditer(r"<\w+>", route)]
+
+
+def id_at(place: str) -> Id:
+    if place in PLACES:
+        return PLACES[place]
+    found = re.fullmatch(r"/admin/(\w+)/(\w+)/<object_id>", place)
+    label = f"{found[1]}.{found[2]}" if found else ""
+    if label in ROWS:
+        return ROWS[label]
+    raise AssertionError(
+        f"Nobody has said whose id stands at {place}. Add it to PLACES (an admin page's model to ROWS) in {__file__}, "
+        "so that another organization's id is tried there."
+    )
+
+
+def filled_in(route: str, *ids: object) -> str:
+    for value in ids:
+        route = re.sub(r"<\w+>", str(value), route, count=1)
+    return route
+
+
+ROUTES = sorted({route for route, _ in patterns() if "<" in route and not set(places(route)) & NO_IDS})
+API_ROUTES = [route for route in ROUTES if not route.startswith("/admin/")]
+ADMIN_ROUTES = [route for route in ROUTES if route.startswith("/admin/")]
+
+
+def test_every_parameter_of_every_address_is_told_how_to_be_filled() -> None:
+    for route in ROUTES:
+        for place in places(route):
+            id_at(place)
+
+    assert len(API_ROUTES) > 20, "the URL map was not read"
+
+
+def test_a_route_that_nobody_thought_of_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="Nobody has said whose id stands at /api/v1/secrets/<pk>"):
+        id_at("/api/v1/secrets/<pk>")
+
+
+# The callers: all that one organization can give, and a superuser's token besides
+
+
+clients: dict[str, APIClient] = {}  # one a caller: each new one loads the middleware anew
+
+
+def client_of(caller: str) -> APIClient:
+    return clients.setdefault(caller, APIClient(raise_request_exception=False))
+
+
+def session_client(user: Any) -> APIClient:
+    client = client_of("session")
+    client.force_login(user)
+    return client
+
+
+def bearer_client(issued: Any) -> APIClient:
+    client = client_of("token")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issued.secret.reveal()}")
+    return client
+
+
+CALLERS: dict[str, Callable[[Estate], APIClient]] = {
+    "an admin's session": lambda estate: session_client(estate.ours.admin),
+    "the owner's token": lambda estate: bearer_client(estate.ours.personal),
+    "a superuser's token": lambda estate: bearer_client(estate.superuser_token),
+}
+every_caller = pytest.mark.parametrize("caller", CALLERS)
+
+
+def call(client: APIClient, method: str, address: str, body: Any = None) -> Any:
+    """One request whose effects are undone."""
+    with transaction.atomic():
+        text = "" if method in {"GET", "HEAD", "OPTIONS"} else json.dumps(body or {})
+        response = client.generic(method, address, text, "application/json")
+        transaction.set_rollback(True)
+    assert response.status_code < 500, response.content
+    return response
+
+
+def ids_of(side: Side) -> set[str]:
+    values = vars(side).values()
+    rows = [value.token if isinstance(value, Issued) else value for value in values]
+    return {str(row.pk) for row in rows}
+
+
+def never_used(value: object) -> object:
+    """An id of the same form that nobody has."""
+    return secret.generate_id() if re.fullmatch("[0-9A-Za-z]{16}", str(value)) else uuid4()
+
+
+@every_caller
+@pytest.mark.parametrize("route", API_ROUTES)
+def test_another_organization_s_id_is_answered_as_one_that_does_not_exist(
+    route: str, caller: str, estate: Estate
+) -> None:
+    client = CALLERS[caller](estate)
+    ids = [id_at(place) for place in places(route)]
+    own = filled_in(route, *(of(estate.ours) for of in ids))
+    trail = Event.objects.filter(organization_id=estate.theirs.organization.pk).count()
+
+    for sides in itertools.product((estate.ours, estate.theirs), repeat=len(ids)):
+        if estate.theirs not in sides:
+            continue
+        values = [of(side) for of, side in zip(ids, sides, strict=True)]
+        unknown = [
+            never_used(value) if side is estate.theirs else value
+            for value, side in zip(values, sides, strict=True)
+        ]
+        for method in METHODS:
+            response = call(client, method, filled_in(route, *values))
+            if response.status_code == 405:
+                assert call(client, method, own).status_code == 405, "a refusal of the method, not of the id"
+                continue
+            assert response.status_code == 404, f"{method} {filled_in(route, *values)}: {response.content!r}"
+            if method != "HEAD":
+                assert_problem(response, 404, "not_found")
+                assert without_id(response) == without_id(call(client, method, filled_in(route, *unknown)))
+
+    assert Event.objects.filter(organization_id=estate.theirs.organization.pk).count() == trail
+
+
+@pytest.mark.parametrize("route", API_ROUTES)
+def test_one_s_own_id_is_there(route: str, estate: Estate) -> None:
+    callers = [CALLERS[caller](estate) for caller in ("an admin's session", "the owner's token")]
+    own = filled_in(route, *(id_at(place)(estate.ours) for place in places(route)))
+
+    answers = {method: {call(client, method, own).status_code for client in callers} for method in METHODS}
+
+    assert not [method for method, statuses in answers.items() if 404 in statuses]
+    assert [method for method, statuses in answers.items() if statuses != {405}], "no method at all"
+
+
+# The lists and their filters
+
+MISSING, EMPTY, PLAIN = (
+    "missing",
+    "empty",
+    "plain",
+)  # 404; a page without rows; names nothing that anybody owns
+FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
+    ("organizations", "slug"): (EMPTY, lambda side: side.organization.slug),
+    ("organizations", "search"): (EMPTY, lambda side: side.organization.name),
+    ("members", "username"): (EMPTY, lambda side: side.member.user.username),
+    ("members", "search"): (EMPTY, lambda side: side.member.user.name),
+    ("fleets", "slug"): (EMPTY, lambda side: side.fleet.slug),
+    ("fleets", "search"): (EMPTY, lambda side: side.fleet.name),
+    ("groups", "slug"): (EMPTY, lambda side: side.group.slug),
+    ("groups", "search"): (EMPTY, lambda side: side.group.name),
+    ("machines", "fleet"): (MISSING, lambda side: side.fleet.slug),
+    ("machines", "tag"): (EMPTY, lambda side: f"{side.organization.slug}-tag"),
+    ("machines", "vmid"): (EMPTY, lambda side: side.machine.vmid),
+    ("machines", "name"): (EMPTY, lambda side: side.machine.name),
+    ("machines", "search"): (EMPTY, lambda side: side.machine.name),
+    ("tokens", "owner"): (MISSING, lambda side: f"fleet:{side.fleet.slug}"),
+    ("tokens", "machine"): (MISSING, lambda side: side.machine.pk),
+    ("tokens", "search"): (EMPTY, lambda side: side.fleet.slug),
+    ("audit/events", "actor"): (EMPTY, lambda side: f"person:{side.owner.pk}"),
+    ("audit/events", "target"): (EMPTY, lambda side: side.fleet.pk),
+    ("audit/events", "token"): (EMPTY, lambda side: side.token.token.pk),
+    ("audit/events", "request_id"): (EMPTY, lambda side: side.event.request_id),
+}
+PLAIN_FILTERS = {
+    *("role", "suspended", "kind", "status", "risk", "scope", "expires_before", "unused_since"),
+    *("action", "outcome", "since", "until"),
+}
+
+
+def lists() -> Iterator[tuple[str, frozenset[str]]]:
+    """Every list of the API, and the names of its filters."""
+    for route, pattern in patterns():
+        view = getattr(pattern.callback, "cls", None)
+        if view is not None and "list" in getattr(pattern.callback, "actions", {}).values():
+            filters = getattr(getattr(view, "filterset_class", None), "base_filters", {})
+            yield route, frozenset(filters) | {"organization"}
+
+
+LISTS = dict(lists())
+
+
+def resource(route: str) -> str:
+    return route.removeprefix("/api/v1/").strip("/")
+
+
+def how(route: str, name: str) -> tuple[str, Id]:
+    """What a list answers to a filter that names something of another organization, and that something."""
+    if name == "organization":
+        return MISSING, lambda side: side.organization.slug
+    if name in PLAIN_FILTERS:
+        return PLAIN, lambda _: None
+    found = FILTERS.get((resource(route), name))
+    assert found, f"Add the filter {name} of {route} to FILTERS (or PLAIN_FILTERS) in {__file__}."
+    return found
+
+
+def test_every_filter_of_every_list_is_told_what_it_names() -> None:
+    for route, names in LISTS.items():
+        for name in names:
+            how(route, name)
+
+    assert len(LISTS) > 10
+
+
+@every_caller
+@pytest.mark.parametrize("route", LISTS)
+def test_a_list_holds_nothing_of_another_organization(route: str, caller: str, estate: Estate) -> None:
+    client = CALLERS[caller](estate)
+    address = filled_in(route, *(id_at(place)(estate.ours) for place in places(route)))
+
+    response = call(client, "GET", f"{address}?limit=200")
+
+    assert response.status_code == 200, response.content
+    assert response.json()["results"], "there is something that could leak, and something that is ours"
+    text = response.content.decode()
+    assert "globex" not in text
+    assert not [key for key in ids_of(estate.theirs) if key in text]
+
+
+@every_caller
+@pytest.mark.parametrize(
+    ("route", "name"), [(route, name) for route, names in LISTS.items() for name in sorted(names)]
+)
+def test_a_filter_finds_nothing_of_another_organization(
+    route: str, name: str, caller: str, estate: Estate
+) -> None:
+    client = CALLERS[caller](estate)
+    address = filled_in(route, *(id_at(place)(estate.ours) for place in places(route)))
+    outcome, of = how(route, name)
+    if outcome == PLAIN:
+        return
+
+    theirs = call(client, "GET", f"{address}?{name}={of(estate.theirs)}")
+    nobodys = call(client, "GET", f"{address}?{name}={_unknown(name, of(estate.theirs))}")
+    ours = call(client, "GET", f"{address}?{name}={of(estate.ours)}")
+
+    if outcome == MISSING:
+        assert_problem(theirs, 404, "not_found")
+    else:
+        assert (theirs.status_code, theirs.json()["results"]) == (200, [])
+    assert without_id_of_page(theirs) == without_id_of_page(nobodys)
+    assert ours.status_code == 200, "the positive twin"
+    assert ours.json()["results"]
+
+
+def _unknown(name: str, value: object) -> object:
+    if name == "vmid":
+        return 987_654
+    text = str(value)
+    kind, colon, rest = text.rpartition(":")
+    return f"{kind}{colon}{never_used(rest) if re.fullmatch('[0-9a-f-]{36}', rest) else 'no-such-thing'}"
+
+
+def without_id_of_page(response: Any) -> tuple[int, dict[str, Any]]:
+    """Status and document; headers of a page name nothing."""
+    return response.status_code, {
+        name: each for name, each in response.json().items() if name != "request_id"
+    }
+
+
+# What a body names
+
+REFERENCES = {
+    *("organization", "owner", "fleet", "machine", "machines", "group", "user", "username", "grants", "path"),
+    *("principal", "target", "token"),
+}
+Body = Callable[[Any], dict[str, Any]]
+
+ISSUE = {"name": "new", "scopes": ["machines:read"], "reason": "because"}
+BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
+    ("post", "tokens/", "organization"): (
+        404,
+        lambda side: {**ISSUE, "organization": side.organization.slug},
+    ),
+    ("post", "tokens/", "owner"): (
+        404,
+        lambda side: {**ISSUE, "kind": "fleet", "owner": side.fleet.slug},
+    ),
+    ("post", "tokens/", "machines"): (
+        404,
+        lambda side: {**ISSUE, "machines": [str(side.machine.pk)]},
+    ),
+    # an entry under what does not exist is a 400 (3-domain.md), the same as for what never did
+    ("post", "tokens/", "grants"): (
+        400,
+        lambda side: {**ISSUE, "grants": [{"path": side.fleet.path, "role": "Viewer"}]},
+    ),
+    ("patch", "tokens/{id}/", "machines"): (404, lambda side: {"machines": [str(side.machine.pk)]}),
+    ("patch", "tokens/{id}/", "grants"): (
+        400,
+        lambda side: {"grants": [{"path": side.fleet.path, "role": "Viewer"}]},
+    ),
+    ("patch", "token/", "machines"): (404, lambda side: {"machines": [str(side.machine.pk)]}),
+    ("patch", "token/", "grants"): (
+        400,
+        lambda side: {"grants": [{"path": side.fleet.path, "role": "Viewer"}]},
+    ),
+    ("post", "machines/", "organization"): (
+        404,
+        lambda side: {
+            "organization": side.organization.slug,
+            "fleet": side.fleet.slug,
+            "name": "new",
+        },
+    ),
+    ("post", "machines/", "fleet"): (404, lambda side: {"fleet": side.fleet.slug, "name": "new"}),
+    ("post", "machines/{id}/move/", "fleet"): (404, lambda side: {"fleet": side.other_fleet.slug}),
+    ("post", "fleets/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "slug": "new", "name": "New"},
+    ),
+    ("post", "groups/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "slug": "new", "name": "New"},
+    ),
+    ("post", "members/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "username": "new", "role": "member"},
+    ),
+    ("post", "fleets/{fleet_id}/members/", "username"): (
+        404,
+        lambda side: {"username": side.member.user.username, "role": "viewer"},
+    ),
+    ("post", "groups/{group_id}/members/", "username"): (
+        404,
+        lambda side: {"username": side.member.user.username, "role": "user"},
+    ),
+}
+NAMES_NOBODY = {
+    ("post", "members/", "username")
+}  # usernames are the installation's: an invitation may name anybody
+
+
+def commands() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(method, path, properties of the body) of every operation in the OpenAPI description."""
+    document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            reference = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            component = document["components"]["schemas"].get(reference, {})
+            yield method, path.removeprefix("/api/v1/"), component.get("properties", {})
+
+
+def test_every_reference_in_every_body_is_told_how_to_be_filled() -> None:
+    described = {
+        (method, path, name)
+        for method, path, properties in commands()
+        for name, schema in properties.items()
+        if name in REFERENCES and not schema.get("readOnly")
+    }
+
+    assert described - BODIES.keys() == NAMES_NOBODY, "add what is missing to BODIES"
+
+
+class Nothing:
+    """A side of which nothing exists."""
+
+    organization = SimpleNamespace(slug="no-such-organization")
+    fleet = other_fleet = SimpleNamespace(slug="no-such-fleet", path="/fleets/no-such-fleet")
+    machine = SimpleNamespace(pk=uuid4())
+    member = SimpleNamespace(user=SimpleNamespace(username="no-such-person"))
+
+
+def send_body(client: APIClient, key: tuple[str, str, str], estate: Estate, body: dict[str, Any]) -> Any:
+    method, path, _ = key
+    address = re.sub(r"\{(\w+)\}", r"<\1>", f"/api/v1/{path}")
+    route = address.replace("<id>", "<pk>")
+    values = (id_at(place)(estate.ours) for place in places(route))
+    if path == "tokens/{id}/":  # the owner's own
+        values = (pk for pk in [estate.ours.separated.token.pk])
+    return call(client, method.upper(), filled_in(route, *values), body)
+
+
+@every_caller
+@pytest.mark.parametrize("key", BODIES, ids=" ".join)
+def test_a_body_that_names_another_organization_s_thing_names_nothing(
+    key: tuple[str, str, str], caller: str, estate: Estate
+) -> None:
+    client = CALLERS[caller](estate)
+    if key[1] == "token/":
+        client = bearer_client(estate.ours.separated)
+    status, body = BODIES[key]
+
+    response = send_body(client, key, estate, body(estate.theirs))
+
+    assert response.status_code == status, response.content
+    assert without_id(response) == without_id(send_body(client, key, estate, body(Nothing)))
+
+
+@every_caller
+@pytest.mark.parametrize("together", [[], ["ours"]], ids=["alone", "beside one of ours"])
+def test_one_foreign_machine_refuses_all_of_them(together: list[str], caller: str, estate: Estate) -> None:
+    client = CALLERS[caller](estate)  # attack 76: all or nothing
+    machines = [str(estate.ours.machine.pk)] * len(together) + [str(estate.theirs.machine.pk)]
+    issued = Event.objects.filter(action="token.issued", outcome="allowed").count()
+
+    response = client.post("/api/v1/tokens/", {**ISSUE, "machines": machines})
+
+    assert_problem(response, 404, "not_found")
+    assert Event.objects.filter(action="token.issued", outcome="allowed").count() == issued
+
+
+# Admin pages
+
+PLAIN_PAGES = sorted(
+    {route for route, _ in patterns() if route.startswith("/admin/") and "<" not in route}
+    - {"/admin/logout/"}
+)
+
+
+@pytest.fixture
+def person(estate: Estate) -> APIClient:
+    return session_client(estate.ours.admin)
+
+
+def admin_url(route: str, side: Side) -> str:
+    return filled_in(route, *(id_at(place)(side) for place in places(route)))
+
+
+@pytest.mark.parametrize("route", ADMIN_ROUTES)
+def test_another_organization_s_admin_pages_are_not_there(
+    route: str, person: APIClient, estate: Estate
+) -> None:
+    for method in ("GET", "POST"):
+        response = call(person, method, admin_url(route, estate.theirs))
+        if response.status_code == 405:
+            assert call(person, method, admin_url(route, estate.ours)).status_code == 405
+            continue
+        assert response.status_code == 404, f"{method} {admin_url(route, estate.theirs)}"
+        assert not [key for key in ids_of(estate.theirs) if key in response.content.decode()]
+
+
+@pytest.mark.parametrize("route", ADMIN_ROUTES)
+def test_one_s_own_admin_pages_are_there(route: str, estate: Estate) -> None:
+    client = session_client(estate.ours.owner)
+
+    response = call(client, "GET", admin_url(route, estate.ours))
+
+    assert response.status_code == 200, response.content
+    assert not [key for key in ids_of(estate.theirs) if key in response.content.decode()]
+    assert "globex" not in response.content.decode()
+
+
+@pytest.mark.parametrize("route", PLAIN_PAGES)
+def test_no_admin_page_shows_or_offers_another_organization_s_things(
+    route: str, person: APIClient, estate: Estate
+) -> None:
+    response = call(person, "GET", route)
+
+    text = response.content.decode()
+    assert "globex" not in text
+    assert not [key for key in ids_of(estate.theirs) if key in text]
+
+
+@pytest.mark.parametrize("label", [model._meta.label_lower for model in admin.site._registry])
+def test_an_admin_list_finds_nothing_of_another_organization(
+    label: str, person: APIClient, estate: Estate
+) -> None:
+    model_admin = next(
+        each for model, each in admin.site._registry.items() if model._meta.label_lower == label
+    )
+    page = f"/admin/{label.replace('.', '/')}/"
+    parameters = {"q", "o", "e", "organization", "organization__id__exact", "organization__slug", "id", "pk"}
+    parameters |= {str(getattr(entry, "parameter_name", entry)) for entry in model_admin.list_filter}
+    values = {*ids_of(estate.theirs), estate.theirs.organization.slug, estate.theirs.fleet.slug}
+
+    for parameter in sorted(parameters):
+        for value in sorted(values):
+            response = call(person, "GET", f"{page}?{parameter}={value}")
+            rest = response.content.decode().replace(value, "")
+            assert "globex" not in rest, f"{page}?{parameter}={value}"
+            assert not [key for key in ids_of(estate.theirs) - {value} if key in rest]
+
+
+def test_a_token_cannot_be_made_for_an_owner_of_another_organization(
+    person: APIClient, estate: Estate
+) -> None:
+    ours = owner_choices(factories.session(estate.ours.admin))
+    theirs = owner_choices(factories.session(estate.theirs.admin))
+    assert ours
+    assert theirs
+
+    answers = {
+        choice.key: [
+            call(person, method, f"/admin/tokens/token/add/?for={choice.key}").status_code
+            for method in METHODS[:3]
+        ]
+        for choice in (*ours, *theirs)
+    }
+
+    assert answers == {choice.key: [200] * 3 for choice in ours} | {
+        choice.key: [404] * 3 for choice in theirs
+    }
+
+
+def test_autocompletion_offers_nothing_of_another_organization(person: APIClient, estate: Estate) -> None:
+    fields = [
+        (model._meta.app_label, model._meta.model_name, field.name)
+        for model in admin.site._registry
+        for field in model._meta.get_fields()
+        if isinstance(field, models.ForeignKey | models.ManyToManyField)
+    ]
+    assert fields
+
+    for app_label, model_name, field_name in fields:
+        query = f"app_label={app_label}&model_name={model_name}&field_name={field_name}&term="
+        response = call(person, "GET", f"/admin/autocomplete/?{query}")
+        assert response.status_code in {200, 403, 404}
+        text = response.content.decode()
+        assert "globex" not in text
+        assert not [key for key in ids_of(estate.theirs) if key in text]
+
+
+def test_a_superuser_s_session_sees_both_so_that_there_is_something_to_hide(estate: Estate) -> None:
+    client = factories.session_client(estate.superuser)
+
+    for side in (estate.ours, estate.theirs):
+        assert client.get(f"/api/v1/machines/{side.machine.pk}/").status_code == 200
