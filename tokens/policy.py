@@ -8,6 +8,8 @@ from fleets.paths import ROOT, fleet_path
 from fleets.scopes import Scope
 from tokens.models import Token, TokenQuerySet
 
+SEES = frozenset({Scope.TOKENS_READ, Scope.TOKENS_MANAGE})  # who manages a token is not told that it does not exist
+
 
 def may_manage(by: Access, token: Token) -> bool:
     """Edit, disable, enable, revoke: who holds tokens:manage at the owner's path, and a person their own tokens."""
@@ -31,7 +33,7 @@ def may_issue_for(by: Access, owner: User | Fleet, organization: Organization) -
 
 
 def may_see(by: Access, token: Token) -> bool:
-    """Who manages it, its owner, and who holds tokens:read at the owner's path."""
+    """Its owner, and who reads or manages tokens at the owner's path."""
     return visible_to(by, Token.objects.filter(pk=token.pk)).exists()
 
 
@@ -41,11 +43,11 @@ def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
     for organization_id in by.organization_ids():
         rights = by.rights(organization_id)
         here = Q(organization_id=organization_id)
-        if Scope.TOKENS_READ in rights.at(ROOT):
+        if SEES & rights.at(ROOT):
             visible |= here & Q(owner_user__isnull=False)
-        elif by.user is not None and (by.is_browser_session or Scope.TOKENS_READ in rights.anywhere):
+        elif by.user is not None and (by.is_browser_session or SEES & rights.anywhere):
             visible |= here & Q(owner_user=by.user)
         fleets = Fleet.objects.filter(organization_id=organization_id).values_list("slug", flat=True)
-        read = [slug for slug in fleets if Scope.TOKENS_READ in rights.at(fleet_path(slug))]
-        visible |= here & Q(owner_fleet__slug__in=read)
+        seen = [slug for slug in fleets if SEES & rights.at(fleet_path(slug))]
+        visible |= here & Q(owner_fleet__slug__in=seen)
     return tokens.filter(visible)

@@ -483,8 +483,7 @@ def test_a_suspension_ends_no_token(world: World) -> None:
 
 
 def test_free_vmids_that_tokens_name_are_known_to_the_estate(world: World) -> None:
-    asked = {"grants": (GrantWish("/vms/77", "Viewer"),)}
-    issued = make_token(world.owner, "machines:read", **asked)
+    issued = make_token(world.owner, "machines:read", grants=(GrantWish("/vms/77", "Viewer"),))
 
     assert lifecycle.has_grants_at(world.acme.pk, "/vms/77")
     assert not lifecycle.has_grants_at(world.acme.pk, "/vms/78")

@@ -33,7 +33,7 @@ from tests.tokens.conftest import World
 from tests.tokens.issuing import present, with_status
 from tokens import lifecycle, secret, verification
 from tokens.credentials import Credential, extract
-from tokens.decision import Ask, Denial
+from tokens.decision import Ask, Denial, Verdict
 from tokens.issuance import GrantWish, Issued
 from tokens.models import Token, TokenSecret
 from tokens.verification import CredentialRefused
@@ -138,7 +138,7 @@ def test_what_no_token_is_costs_next_to_nothing_and_is_one_answer(
     with CaptureQueriesContext(connection) as asked:
         outcome = verification.verify(credential(text), ask())
 
-    assert outcome == (None, verification.Verdict(Denial.TOKEN_INVALID))
+    assert outcome == (None, Verdict(Denial.TOKEN_INVALID))
     assert len(asked) == queries
     wrong = secret.generate("fleet", known.token.pk)
     with CaptureQueriesContext(connection) as asked:
