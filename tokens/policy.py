@@ -32,13 +32,8 @@ def may_issue_for(by: Access, owner: User | Fleet, organization: Organization) -
     return may_manage_of(by, owner, organization)
 
 
-def may_see(by: Access, token: Token) -> bool:
-    """Its owner, and who reads or manages tokens at the owner's path."""
-    return visible_to(by, Token.objects.filter(pk=token.pk)).exists()
-
-
 def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
-    """The tokens that the caller may see."""
+    """The tokens that the caller may see: their own, and those at whose owner's path they read or manage tokens."""
     visible = Q(pk__in=[])
     for organization_id in by.organization_ids():
         rights = by.rights(organization_id)

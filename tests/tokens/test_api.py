@@ -615,6 +615,18 @@ def test_an_unseparated_tokens_permissions_name_what_gives_them_to_its_person(
     assert given("/") == []
 
 
+def test_what_a_superuser_holds_nothing_in_particular_gives(world: World) -> None:
+    root = make_superuser()
+    make_member(world.acme, user=root)
+    make_entry(world.acme, "/nodes", "Viewer", user=root)
+    issued = make_token(root, "machines:operate", organization=world.acme, privilege_separation=False)
+
+    said = session_client(root).get(url(issued, "permissions"), {"path": "/nodes"}).json()
+
+    nothing = {"path": None, "role": None, "propagate": None}
+    assert said["given_by"] == [{"scope": "machines:operate", "risk": "medium", **nothing}]
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [("path=//", "path"), ("path=/fleets/nowhere", "path"), ("path=/&path=/", "path"), ("at=/", "at")],
