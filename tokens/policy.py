@@ -8,7 +8,9 @@ from fleets.paths import ROOT, fleet_path
 from fleets.scopes import Scope
 from tokens.models import Token, TokenQuerySet
 
-SEES = frozenset({Scope.TOKENS_READ, Scope.TOKENS_MANAGE})  # who manages a token is not told that it does not exist
+SEES = frozenset(
+    {Scope.TOKENS_READ, Scope.TOKENS_MANAGE}
+)  # who manages a token is not told that it does not exist
 
 
 def may_manage(by: Access, token: Token) -> bool:
