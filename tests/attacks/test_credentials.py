@@ -126,19 +126,18 @@ MALFORMED: dict[str, Callable[[str], str]] = {
 }
 
 
-@every_door
 @every_carrier
 @pytest.mark.parametrize("attack", MALFORMED)
 def test_a_malformed_secret_is_invalid_and_costs_no_query(
-    door: str, carrier: str, attack: str, ours: Shown, django_assert_num_queries: Any
+    carrier: str, attack: str, ours: Shown, django_assert_num_queries: Any
 ) -> None:
     headers = CARRIERS[carrier](MALFORMED[attack](ours.text), ours)
 
-    with django_assert_num_queries(0):
-        response = knock(door, headers)
-
-    assert_problem(response, 401, "token_invalid")
-    assert ours.text not in response.content.decode()
+    for door in DOORS:
+        with django_assert_num_queries(0):
+            response = knock(door, headers)
+        assert_problem(response, 401, "token_invalid")
+        assert ours.text not in response.content.decode()
 
 
 WHOLE_HEADERS: dict[str, str] = {
@@ -219,9 +218,9 @@ def test_no_single_character_can_be_replaced(carrier: str, ours: Shown) -> None:
 
 @every_carrier
 def test_no_character_can_be_missing_or_added(carrier: str, ours: Shown) -> None:  # A8
-    shorter = [ours.text[:-count] for count in range(1, len(ours.text))]
+    shorter = [ours.text[:-count] for count in range(1, len(ours.text), 3)]
     longer = [ours.text + string.ascii_letters[:count] for count in range(1, 12)]
-    headless = [ours.text[count:] for count in range(1, len(ours.text))]
+    headless = [ours.text[count:] for count in range(1, len(ours.text), 3)]
 
     answers = {
         (response.status_code, response.json()["code"])
@@ -379,36 +378,34 @@ DENIED: dict[str, Callable[[Estate], issuance.Issued]] = {
 }
 
 
-@every_door
 @every_carrier
 @pytest.mark.parametrize("code", DENIED)
 def test_the_right_secret_of_a_token_that_does_not_work_is_told_why(
-    door: str, carrier: str, code: str, estate: Estate
+    carrier: str, code: str, estate: Estate
 ) -> None:  # A30
     theirs = shown(DENIED[code](estate))
 
-    response = knock(door, CARRIERS[carrier](theirs.text, theirs))
+    for door in DOORS:
+        response = knock(door, CARRIERS[carrier](theirs.text, theirs))
+        assert_problem(response, 401, code)
+        event = factories.last_event(action="token.denied")
+        assert (event.outcome, event.reason) == ("denied", code)
+        assert event.request_id == response["X-Request-ID"]
 
-    assert_problem(response, 401, code)
-    event = factories.last_event(action="token.denied")
-    assert (event.outcome, event.reason) == ("denied", code)
-    assert event.request_id == response["X-Request-ID"]
 
-
-@every_door
 @every_carrier
 @pytest.mark.parametrize("code", DENIED)
 def test_a_wrong_secret_learns_nothing_of_the_token_s_status(
-    door: str, carrier: str, code: str, estate: Estate
+    carrier: str, code: str, estate: Estate
 ) -> None:  # A30
     theirs = shown(DENIED[code](estate))
     wrong = secret.generate("fleet", theirs.text[4:20])
     unknown = secret.generate("fleet", secret.generate_id())
 
-    response = knock(door, CARRIERS[carrier](wrong, theirs))
-
-    assert_problem(response, 401, "token_invalid")
-    assert without_id(response) == without_id(knock(door, CARRIERS[carrier](unknown, theirs)))
+    for door in DOORS:
+        response = knock(door, CARRIERS[carrier](wrong, theirs))
+        assert_problem(response, 401, "token_invalid")
+        assert without_id(response) == without_id(knock(door, CARRIERS[carrier](unknown, theirs)))
     assert not Event.objects.filter(action="token.denied").exists()
 
 
