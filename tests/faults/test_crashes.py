@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,9 +25,9 @@ from audit import outbox
 from audit.models import OutboxRow
 from config.edge.clock import now
 from tests import environment, factories
-from tests.attacks.processes import Web
 from tests.factories import make_token
 from tests.faults.client import CUT, Program, Reply
+from tests.faults.web import Web
 from tests.invariants import Trail, assert_hold, of_the_database_file
 from tests.servers.postgres import Postgres
 from tests.world import World, door
@@ -82,24 +83,22 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_done(
     ledger, trail = Ledger(), Trail()
     assert_hold(trail)
 
-    with ThreadPoolExecutor(max_workers=1) as starter:
-        following = start(starter, tmp_path, 0)
+    with ExitStack() as running, ThreadPoolExecutor(max_workers=1) as starter:
+        following = start(starter, running, tmp_path, 0)
         for number in range(1, deaths + 1):
             web = following.result()
-            following = start(starter, tmp_path, number)
+            following = start(starter, running, tmp_path, number)
             kill = killer(web, server if chance.random() < 0.3 else None)
             connections.close_all()  # nobody else keeps the database open
-            with web:
-                live_and_die(
-                    world, Program(web, admin), ledger, chance, chance.randint(1, LONGEST_LIFE), kill
-                )
+            life = chance.randint(1, LONGEST_LIFE)
+            live_and_die(world, Program(web, admin), ledger, chance, life, kill)
             if server:
                 wait_until_it_is_quiet(server)
             assert_hold(trail, revoked=ledger.revoked)
             assert of_the_database_file() == []
-        with following.result() as last:
-            assert_the_last_one_knows_everything(last, world, ledger)
-            finish_what_was_cut(Program(last, admin), ledger)
+        last = following.result()
+        assert_the_last_one_knows_everything(last, world, ledger)
+        finish_what_was_cut(Program(last, admin), ledger)
 
     assert outbox.drain() == 0
     assert not OutboxRow.objects.exists()
@@ -109,10 +108,11 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_done(
     assert not [status for status in ledger.statuses if status >= 500 and status != 503]
 
 
-def start(starter: ThreadPoolExecutor, folder: Path, number: int) -> Future[Web]:
+def start(starter: ThreadPoolExecutor, running: ExitStack, folder: Path, number: int) -> Future[Web]:
+    """One more web process, ready before it is needed, and gone when the test is."""
     place = folder / str(number)
     place.mkdir()
-    return starter.submit(Web, place, SAFE)
+    return starter.submit(lambda: running.enter_context(Web(place, SAFE)))
 
 
 def killer(web: Web, server: Postgres | None) -> Callable[[], None]:
@@ -150,22 +150,31 @@ def live_and_die(
     kill: Callable[[], None],
 ) -> None:
     """Let programs work until that many answers have come, then kill in the middle of what they do."""
-    answers, dead = threading.Semaphore(0), threading.Event()
+    answers, dying, dead = threading.Semaphore(0), threading.Event(), threading.Event()
 
     def work(moves: random.Random) -> None:
-        while not dead.is_set():
-            reply = one_change(world, program, ledger, moves)
-            ledger.statuses[reply.status] += 1
+        try:
+            while not dead.is_set():
+                reply = one_change(world, program, ledger, moves)
+                ledger.statuses[reply.status] += 1
+                answers.release()
+                if reply.status in (CUT, 503):
+                    assert dying.is_set(), f"nothing was broken yet: {reply}"
+                    return
+        finally:
             answers.release()
-            if reply.status in (CUT, 503):
-                return
 
     with ThreadPoolExecutor(PROGRAMS) as threads:
         workers = [threads.submit(work, random.Random(chance.random())) for _ in range(PROGRAMS)]
-        for _ in range(life):
-            assert answers.acquire(timeout=60)
-        kill()
-        dead.set()
+        try:
+            for _ in range(life):
+                assert answers.acquire(timeout=60)
+                if any(worker.done() for worker in workers):
+                    break  # with an exception, raised below
+            dying.set()
+            kill()
+        finally:
+            dead.set()
         for worker in workers:
             worker.result()
 

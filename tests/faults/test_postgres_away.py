@@ -13,10 +13,10 @@ import pytest
 from django.db import connection, connections
 
 from tests import factories
-from tests.attacks.processes import Web
 from tests.factories import make_token
 from tests.faults.client import Program
 from tests.faults.database import everything
+from tests.faults.web import Web
 from tests.invariants import Trail, assert_hold
 from tests.servers.postgres import Postgres
 from tests.world import World, door
