@@ -23,6 +23,7 @@ from fleets.models import (
 
 OWNER = Membership.Role.OWNER
 NOT_YOURS = "You may not give or take this role."
+TAKEN = "This username is taken."
 
 
 @verb(Action.MEMBER_JOINED)
@@ -52,10 +53,8 @@ def invite(
     if user is None:
         user = User(username=username, name=name, email=email)
         user.set_unusable_password()
-        if User.objects.named(username).exists():
-            raise Conflict("This username is taken.", code="username_taken")
-        user.full_clean(exclude=["password"])
-        user.save(force_insert=True)
+        user.full_clean(exclude=["password"], validate_constraints=False)
+        _insert(user, TAKEN, "username_taken")
         record(Action.MEMBER_INVITED, by=by, target=organization, data={"username": username})
     else:
         known = (
@@ -64,7 +63,7 @@ def invite(
             or user.memberships.filter(organization=organization).exists()
         )
         if not known:
-            raise Conflict("This username is taken.", code="username_taken")
+            raise Conflict(TAKEN, code="username_taken")
     return join(organization, user=user, role=role, by=by)
 
 
@@ -217,12 +216,15 @@ def _require_member(user: User, organization_id: Any) -> None:
         raise Invalid.field("username", "Not an active member of the organization.")
 
 
-def _insert(membership: Membership | FleetMembership | GroupMembership, taken: str) -> None:
+def _insert(
+    row: User | Membership | FleetMembership | GroupMembership, taken: str, code: str = "already_member"
+) -> None:
+    """Conflict where another was faster than the check before."""
     try:
         with transaction.atomic():
-            membership.save(force_insert=True)
+            row.save(force_insert=True)
     except IntegrityError:
-        raise Conflict(taken, code="already_member") from None
+        raise Conflict(taken, code=code) from None
 
 
 def _end(membership: Membership | FleetMembership | GroupMembership) -> None:

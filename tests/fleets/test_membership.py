@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db.models.signals import pre_save
 
 from config.edge.refusals import Conflict, IllegalMove, Invalid, Refused
 from fleets import consequences, membership
@@ -157,6 +158,21 @@ def test_who_was_a_member_before_is_invited_again_and_who_works_elsewhere_is_not
     assert (again.user, refusal.value.code) == (ada.user, "username_taken")
     assert not Membership.objects.filter(user=bob).exists()
     assert User.objects.filter(username__iexact="bob").count() == 1
+
+
+def test_of_two_invitations_of_one_username_at_once_the_later_is_a_conflict(acme: Organization) -> None:
+    def another_is_faster(**_: object) -> None:
+        User.objects.bulk_create([User(username="Ada", password="!")])
+
+    pre_save.connect(another_is_faster, sender=User)
+    try:
+        with pytest.raises(Conflict) as refusal:
+            membership.invite(acme, username="ada", name="Ada", role="member", by=operator)
+    finally:
+        pre_save.disconnect(another_is_faster, sender=User)
+
+    assert refusal.value.code == "username_taken"
+    assert events(action="member.invited") == []
 
 
 def test_leaving_ends_fleets_and_groups_of_this_organization_only(acme: Organization) -> None:
