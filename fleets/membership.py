@@ -12,6 +12,7 @@ from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from fleets import consequences, currency, policy
 from fleets.models import (
+    AclEntry,
     Fleet,
     FleetMembership,
     Group,
@@ -69,7 +70,7 @@ def invite(
 
 @verb(Action.MEMBER_LEFT)
 def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
-    """End a membership, and with it every fleet and group membership and what lived by it."""
+    """End a membership, and with it every fleet and group membership, their entries and what lived by it."""
     _lock_organization(membership)
     require(policy.may_end_membership(by, membership), "You may not remove this member.")
     _require_another_owner(membership)
@@ -83,6 +84,7 @@ def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
     )
     fleets.update(left_at=now())
     groups.update(left_at=now())
+    _remove_entries(membership, by)
     currency.raise_(user)
     record(Action.MEMBER_LEFT, by=by, target=membership, reason=reason)
     consequences.member_left(membership, by)
@@ -190,6 +192,15 @@ def change_group_role(membership: GroupMembership, *, role: str, by: Access) -> 
     record(
         Action.GROUP_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}}
     )
+
+
+def _remove_entries(membership: Membership, by: Access) -> None:
+    """Entries are rules, no estate rows: they are deleted, and the trail keeps what they said."""
+    for entry in AclEntry.objects.filter(user=membership.user, organization=membership.organization_id):
+        data = {"path": entry.path, "role": entry.role, "propagate": entry.propagate}
+        data["subject"] = membership.user.username
+        record(Action.ENTRY_REMOVED, by=by, target=entry, data=data)
+        entry.delete()
 
 
 def _lock_organization(membership: Membership) -> None:

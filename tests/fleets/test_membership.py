@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from django.db.models.signals import pre_save
 
+from audit.models import Event
 from config.edge.refusals import Conflict, IllegalMove, Invalid, Refused
 from fleets import consequences, membership
-from fleets.models import FleetMembership, GroupMembership, Membership, Organization, User
+from fleets.models import AclEntry, FleetMembership, GroupMembership, Membership, Organization, User
 from tests.factories import (
     acting,
     events,
@@ -194,6 +195,30 @@ def test_leaving_ends_fleets_and_groups_of_this_organization_only(acme: Organiza
     assert User.objects.get(pk=row.user_id).is_active
     with pytest.raises(IllegalMove):
         membership.leave(row, by=operator)
+
+
+def test_rejoining_resurrects_no_entry_of_before(acme: Organization) -> None:
+    other, group, edge = make_organization("other"), make_group(acme), make_fleet(acme, "edge")
+    ada, bob = make_member(acme), member(acme)
+    make_member(other, user=ada.user)
+    make_entry(acme, "/", "Administrator", user=ada.user)
+    make_entry(acme, edge.path, "Viewer", user=ada.user)
+    kept = [
+        make_entry(other, "/", "Viewer", user=ada.user),
+        make_entry(acme, "/", "Viewer", user=bob),
+        make_entry(acme, "/", "Viewer", group=group),
+    ]
+
+    membership.leave(ada, by=session(ada.user))
+    membership.join(acme, user=ada.user, role="member", by=operator)
+
+    assert session(ada.user).rights(acme.pk).anywhere == frozenset()
+    assert set(AclEntry.objects.all()) == set(kept)
+    removed = Event.objects.filter(action="entry.removed", outcome="allowed", organization_id=acme.pk)
+    assert sorted((event.data["path"], event.data["role"], event.data["subject"]) for event in removed) == [
+        ("/", "Administrator", ada.user.username),
+        ("/fleets/edge", "Viewer", ada.user.username),
+    ]
 
 
 def test_departures_are_told_to_those_above_within_the_verb(acme: Organization) -> None:
