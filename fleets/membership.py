@@ -46,8 +46,8 @@ def invite(
 ) -> Membership:
     """Open an account for a new person, without a password, and make them a member.
 
-    Who has an account is added only by the operator, a superuser, or where they were a member before: an invitation
-    must not tell one organization who works for another.
+    Who has an account is added only where they were a member before, or by who `may_add_known`: an invitation must
+    not tell one organization who works for another.
     """
     require(policy.may_give_role(by, organization, role), NOT_YOURS)
     user = User.objects.people().named(username).first()
@@ -58,12 +58,8 @@ def invite(
         _insert(user, TAKEN, "username_taken")
         record(Action.MEMBER_INVITED, by=by, target=organization, data={"username": username})
     else:
-        known = (
-            by.is_operator
-            or by.user.is_superuser
-            or user.memberships.filter(organization=organization).exists()
-        )
-        if not known:
+        was_here = user.memberships.filter(organization=organization).exists()
+        if not (was_here or policy.may_add_known(by)):
             raise Conflict(TAKEN, code="username_taken")
     return join(organization, user=user, role=role, by=by)
 

@@ -17,6 +17,11 @@ def may_open_organization(by: Access) -> bool:
     return by.is_operator or (by.is_browser_session and by.user.is_superuser)
 
 
+def may_add_known(by: Access) -> bool:
+    """Who works elsewhere is added by who sees every organization: a superuser in their session, or the operator."""
+    return may_open_organization(by)
+
+
 def may_change_organization(by: Access, organization: Organization) -> bool:
     """Who manages its permissions at the root, in their own browser session: never a token."""
     return (by.is_operator or by.is_browser_session) and manages_permissions(by, ROOT, organization)

@@ -161,6 +161,21 @@ def test_who_was_a_member_before_is_invited_again_and_who_works_elsewhere_is_not
     assert User.objects.filter(username__iexact="bob").count() == 1
 
 
+def test_a_superuser_adds_who_works_elsewhere_in_their_session_and_not_by_a_token(acme: Organization) -> None:
+    root = make_superuser()
+    make_member(acme, user=root)
+    token = make_token(root, "permissions:manage", organization=acme)
+    bob = make_person("bob")
+
+    with pytest.raises(Conflict) as refusal:
+        membership.invite(acme, username="bob", name="Bob", role="member", by=acting(token))
+    assert refusal.value.code == "username_taken"
+    assert not Membership.objects.filter(user=bob).exists()
+
+    row = membership.invite(acme, username="bob", name="Bob", role="member", by=session(root))
+    assert row.user == bob
+
+
 def test_of_two_invitations_of_one_username_at_once_the_later_is_a_conflict(acme: Organization) -> None:
     def another_is_faster(**_: object) -> None:
         User.objects.bulk_create([User(username="Ada", password="!")])

@@ -39,6 +39,9 @@ CALLERS: dict[str, Callable[[Organization, Fleet], Access]] = {
     "manager": lambda _acme, edge: session(fleet_member(edge, "manager")),
     "fleet operator": lambda _acme, edge: session(fleet_member(edge, "operator")),
     "viewer": lambda _acme, edge: session(fleet_member(edge, "viewer")),
+    "superuser's token": lambda acme, _edge: acting(
+        make_token(make_member(acme, user=make_superuser()).user, *EVERYTHING)
+    ),
     "owner's token": lambda acme, _edge: acting(make_token(owner_of(acme), *EVERYTHING)),
     "owner's reader": lambda acme, _edge: acting(make_token(owner_of(acme), "machines:read")),
     "fleet token": lambda _acme, edge: acting(
@@ -49,6 +52,10 @@ CALLERS: dict[str, Callable[[Organization, Fleet], Access]] = {
 EVERYBODY_HERE = "operator superuser owner admin approver auditor member manager fleet_operator viewer"
 RULES: dict[str, tuple[Callable[[Access, Organization, Fleet, Group], bool], str]] = {
     "open an organization": (lambda by, *_: policy.may_open_organization(by), "operator superuser"),
+    "add a person of another organization": (
+        lambda by, *_: policy.may_add_known(by),
+        "operator superuser",
+    ),
     "change the organization": (
         lambda by, acme, *_: policy.may_change_organization(by, acme),
         "operator superuser owner admin",
@@ -59,7 +66,7 @@ RULES: dict[str, tuple[Callable[[Access, Organization, Fleet, Group], bool], str
     ),
     "open a fleet or group": (
         lambda by, acme, *_: policy.may_open_owner(by, acme),
-        "operator superuser owner admin owner's_token",
+        "operator superuser owner admin owner's_token superuser's_token",
     ),
     "make an owner": (lambda by, acme, *_: policy.may_give_role(by, acme, "owner"), "operator owner"),
     "make an admin": (lambda by, acme, *_: policy.may_give_role(by, acme, "admin"), "operator owner"),
@@ -69,47 +76,47 @@ RULES: dict[str, tuple[Callable[[Access, Organization, Fleet, Group], bool], str
     ),
     "make a member": (
         lambda by, acme, *_: policy.may_give_role(by, acme, "member"),
-        "operator superuser owner admin owner's_token",
+        "operator superuser owner admin owner's_token superuser's_token",
     ),
     "make a fleet manager": (
         lambda by, _acme, edge, _group: policy.may_give_fleet_role(by, edge, "manager"),
-        "operator superuser owner admin owner's_token",
+        "operator superuser owner admin owner's_token superuser's_token",
     ),
     "end a fleet membership": (
         lambda by, _acme, edge, _group: policy.may_take_fleet_role(by, edge),
-        "operator superuser owner admin owner's_token",
+        "operator superuser owner admin owner's_token superuser's_token",
     ),
     "end a group membership": (
         lambda by, _acme, _edge, group: policy.may_take_group_role(by, group),
-        "operator superuser owner admin owner's_token",
+        "operator superuser owner admin owner's_token superuser's_token",
     ),
     "make a group admin": (
         lambda by, _acme, _edge, group: policy.may_give_group_role(by, group, "admin"),
-        "operator superuser owner admin owner's_token",
+        "operator superuser owner admin owner's_token superuser's_token",
     ),
     "set an entry": (
         lambda by, acme, *_: policy.may_set_entry(by, acme, "/", "Viewer"),
-        "operator superuser owner admin owner's_token",
+        "operator superuser owner admin owner's_token superuser's_token",
     ),
     "see members": (
         lambda by, acme, *_: policy.may_see_people(by, "/", acme.pk),
-        f"{EVERYBODY_HERE} owner's_token",
+        f"{EVERYBODY_HERE} owner's_token superuser's_token",
     ),
     "register a machine": (
         lambda by, _acme, edge, _group: policy.may_register(by, edge),
-        "operator superuser owner admin manager owner's_token fleet_token",
+        "operator superuser owner admin manager owner's_token superuser's_token fleet_token",
     ),
     "write a machine": (
         lambda by, _acme, edge, _group: policy.may_write(by, make_machine(edge)),
-        "operator superuser owner admin manager owner's_token fleet_token",
+        "operator superuser owner admin manager owner's_token superuser's_token fleet_token",
     ),
     "configure a machine": (
         lambda by, _acme, edge, _group: policy.may_configure(by, make_machine(edge)),
-        "operator superuser owner admin manager owner's_token fleet_token",
+        "operator superuser owner admin manager owner's_token superuser's_token fleet_token",
     ),
     "operate a machine": (
         lambda by, _acme, edge, _group: policy.may_operate(by, make_machine(edge)),
-        "operator superuser owner admin manager fleet_operator owner's_token fleet_token",
+        "operator superuser owner admin manager fleet_operator owner's_token superuser's_token fleet_token",
     ),
 }
 
