@@ -44,7 +44,7 @@ class Process:
         deadline = time.monotonic() + START_DEADLINE
         while text not in self.output:
             if time.monotonic() > deadline or self._process.poll() is not None:
-                raise AssertionError(f"never printed {text!r}:\n{self.output}")
+                raise AssertionError(f"never printed {text!r}:\n{self.output[-3000:]}")
             time.sleep(0.05)
 
     def __enter__(self) -> Self:
@@ -95,7 +95,7 @@ class Web(Process):
             except OSError:
                 pass
             if time.monotonic() > deadline or self._process.poll() is not None:
-                raise AssertionError(f"the web server did not start:\n{self.output}")
+                raise AssertionError(f"the web server did not start:\n{self.output[-3000:]}")
             time.sleep(0.05)
 
 
