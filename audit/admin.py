@@ -29,17 +29,27 @@ def readable(by: Access) -> frozenset[Any]:
     return frozenset(key for key in seen_ids(by) if may_read(by, key))
 
 
-class ChosenFilter(admin.SimpleListFilter):
-    """One value of a column whose values are the same for everybody."""
+class OfferedFilter(admin.SimpleListFilter):
+    """Rows with one of the offered values in a column. A value that is not offered matches nothing, and is not asked
+    of the database, which may refuse it."""
 
     column: str
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        offered = {value for value, _ in self.lookup_choices}
+        return queryset.filter(**{self.column: chosen}) if chosen in offered else queryset.none()
+
+
+class ChosenFilter(OfferedFilter):
+    """One value of a column whose values are the same for everybody."""
+
     values: list[tuple[str, str]]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(value, value) for value, _ in self.values]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
 
 
 class OutcomeFilter(ChosenFilter):

@@ -5,11 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib.admin import SimpleListFilter
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
+from audit.admin import OfferedFilter
 from config.edge.access import Access, access_of
 from config.edge.commands import CommandForm
 from config.edge.facts import Cell
@@ -20,11 +19,11 @@ from fleets.models import Fleet, Organization
 from fleets.visibility import Reach
 
 
-class OrganizationFilter(SimpleListFilter):
+class OrganizationFilter(OfferedFilter):
     """Offered to whoever sees several organizations."""
 
-    title = "organization"
-    parameter_name = "organization"
+    title = parameter_name = "organization"
+    column = "organization__slug"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         by = access_of(request)
@@ -32,27 +31,15 @@ class OrganizationFilter(SimpleListFilter):
             return []
         return [(organization.slug, organization.name) for organization in organizations_seen(by)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.value()
-        return queryset.filter(organization__slug=chosen) if chosen else queryset
 
-
-class FleetFilter(SimpleListFilter):
+class FleetFilter(OfferedFilter):
     """The fleets that the caller may see."""
 
-    title = "fleet"
-    parameter_name = "fleet"
+    title = parameter_name = column = "fleet"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         by = access_of(request)
         return [(str(fleet.pk), fleet.name) for fleet in fleets_seen(by)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = self.value()
-        if chosen is None:
-            return queryset
-        offered = {key for key, _ in self.lookup_choices}
-        return queryset.filter(fleet=chosen) if chosen in offered else queryset.none()
 
 
 class OrganizationForm(CommandForm):

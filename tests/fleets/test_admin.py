@@ -274,6 +274,32 @@ def test_lists_filters_choices_and_forms_name_nothing_of_another_organization(
         assert "foreign-machine" not in response.content.decode()
 
 
+@pytest.mark.parametrize("value", ["%00", "nowhere", "a%00b"])
+@pytest.mark.parametrize(
+    ("address", "name", "offered"),
+    [
+        ("fleets/fleet", "organization", "acme"),
+        ("fleets/machine", "fleet", "{fleet.pk}"),
+        ("tokens/token", "organization", "acme"),
+        ("tokens/token", "kind", "fleet"),
+        ("tokens/token", "status", "active"),
+        ("audit/event", "action", "fleet.opened"),
+        ("audit/event", "outcome", "allowed"),
+    ],
+)
+def test_a_value_that_a_filter_does_not_offer_matches_nothing(
+    fleet: Fleet, foreign: dict[str, Any], address: str, name: str, offered: str, value: str
+) -> None:
+    factories.make_machine(fleet)
+    factories.make_token(fleet, "machines:read")
+    client = browser(factories.make_superuser())
+
+    response = client.get(f"/admin/{address}/?{name}={value}")
+
+    assert (response.status_code, shown(response)) == (200, set())
+    assert shown(client.get(f"/admin/{address}/?{name}={offered.format(fleet=fleet)}"))
+
+
 def test_a_superuser_sees_every_organization(fleet: Fleet, foreign: dict[str, Any]) -> None:
     response = browser(factories.make_superuser()).get("/admin/fleets/fleet/")
 

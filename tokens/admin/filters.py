@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from audit.admin import OfferedFilter
 from config.edge.clock import now
 from tokens.decision import DerivedStatus
 from tokens.models import Token
@@ -34,15 +35,11 @@ class StatusFilter(admin.SimpleListFilter):
             return tokens.ended()  # type: ignore[no-any-return]
         if chosen in set(self.living):
             return tokens.with_status(chosen, now())  # type: ignore[no-any-return]
-        return tokens.not_ended()  # type: ignore[no-any-return]
+        return tokens.none() if chosen else tokens.not_ended()  # type: ignore[no-any-return]
 
 
-class KindFilter(admin.SimpleListFilter):
-    title = "kind"
-    parameter_name = "kind"
+class KindFilter(OfferedFilter):
+    title = parameter_name = column = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return list(Token.Kind.choices)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(kind=self.value()) if self.value() else queryset
