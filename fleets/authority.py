@@ -307,3 +307,9 @@ class TokenRights:
     @cached_property
     def _walk(self) -> Walk | None:
         return None if self.rows is None else Walk(self.rows)
+
+
+def exceeding(inner: Rights, outer: Rights) -> list[tuple[str, str]]:
+    """The (scope, path) pairs that `inner` gives and `outer` does not, at every path where they can differ."""
+    everywhere = sorted(closure(inner.paths | outer.paths | {ROOT}))
+    return [(scope, path) for path in everywhere for scope in sorted(inner.at(path) - outer.at(path))]

@@ -111,7 +111,8 @@ def set_entry(
     path = places.resolved(organization.pk, path)
     if role not in ROLE_SCOPES:
         raise Invalid.field("role", "There is no such role.", "unknown_role")
-    require(policy.may_set_entry(by, organization, path, role), "You may not give this role there.")
+    may = policy.may_set_entry(by, organization, path, role, propagate=propagate)
+    require(may, "You may not give this role there.")
     entry = AclEntry(
         organization=organization, path=path, role=role, propagate=propagate, user=user, group=group
     )

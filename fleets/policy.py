@@ -1,9 +1,18 @@
 """Who may do what to the estate. Each predicate is one rule in words; verbs enforce them, edges ask what to show."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from config.edge.access import Access
-from fleets.authority import FLEET_SCOPES, ORGANIZATION_SCOPES, group_holdings, role_scopes
+from fleets.authority import (
+    Holding,
+    PrincipalRights,
+    exceeding,
+    fleet_holdings,
+    group_holdings,
+    organization_holdings,
+    role_scopes,
+)
 from fleets.holdings import entries_of_group
 from fleets.models import Fleet, Group, Machine, Membership, Organization, TechnicalUser
 from fleets.paths import ROOT
@@ -52,8 +61,9 @@ def may_give_role(by: Access, organization: Organization, role: str) -> bool:
     """Owners and admins are made by an owner in their session; else who manages permissions and holds all it gives."""
     if role in RULED_BY_OWNERS:
         return is_owner_in_session(by, organization)
-    held = by.rights(organization.pk).at(ROOT)
-    return Scope.PERMISSIONS_MANAGE in held and held >= ORGANIZATION_SCOPES[role]
+    return manages_permissions(by, ROOT, organization) and lacks_nothing_of(
+        by, organization.pk, organization_holdings(role)
+    )
 
 
 def may_take_role(by: Access, membership: Membership) -> bool:
@@ -70,9 +80,9 @@ def may_end_membership(by: Access, membership: Membership) -> bool:
 
 
 def may_give_fleet_role(by: Access, fleet: Fleet, role: str) -> bool:
-    """Who manages permissions at the fleet and holds there all that the role gives."""
-    held = by.rights(fleet.organization_id).at(fleet.path)
-    return Scope.PERMISSIONS_MANAGE in held and held >= FLEET_SCOPES[role]
+    """Who manages permissions at the fleet and holds all that the role gives there and below."""
+    gift = fleet_holdings(role, fleet.slug)
+    return may_take_fleet_role(by, fleet) and lacks_nothing_of(by, fleet.organization_id, gift)
 
 
 def may_take_fleet_role(by: Access, fleet: Fleet) -> bool:
@@ -81,14 +91,12 @@ def may_take_fleet_role(by: Access, fleet: Fleet) -> bool:
 
 
 def may_give_group_role(by: Access, group: Group, role: str) -> bool:
-    """Who manages permissions at the root and holds what the group reaches, at each of its paths."""
-    rights = by.rights(group.organization_id)
-    if Scope.PERMISSIONS_MANAGE not in rights.at(ROOT):
+    """Who manages permissions at the root and holds what the group reaches, wherever it does."""
+    if not may_take_group_role(by, group):
         return False
     entries = entries_of_group(group)
-    given = [(held.path, held.scopes) for held in group_holdings(role, entries)]
-    given += [(entry.path, entry.scopes) for entry in entries]
-    return all(rights.at(path) >= scopes for path, scopes in given)
+    gift = [Holding(entry.path, entry.scopes, entry.propagate) for entry in entries]
+    return lacks_nothing_of(by, group.organization_id, [*group_holdings(role, entries), *gift])
 
 
 def may_take_group_role(by: Access, group: Group) -> bool:
@@ -96,10 +104,12 @@ def may_take_group_role(by: Access, group: Group) -> bool:
     return by.permits(Scope.PERMISSIONS_MANAGE, ROOT, group.organization_id)
 
 
-def may_set_entry(by: Access, organization: Organization, path: str, role: str) -> bool:
-    """Who manages permissions at the path and holds there all that the role gives."""
-    held = by.rights(organization.pk).at(path)
-    return Scope.PERMISSIONS_MANAGE in held and held >= role_scopes(role, path)
+def may_set_entry(
+    by: Access, organization: Organization, path: str, role: str, *, propagate: bool = True
+) -> bool:
+    """Who manages permissions at the path and holds all that the role gives, there and as far as it reaches."""
+    gift = Holding(path, role_scopes(role, path), propagate)
+    return manages_permissions(by, path, organization) and lacks_nothing_of(by, organization.pk, [gift])
 
 
 def may_register(by: Access, fleet: Fleet) -> bool:
@@ -124,6 +134,11 @@ def may_operate(by: Access, machine: Machine) -> bool:
 
 def manages_permissions(by: Access, path: str, organization: Organization) -> bool:
     return by.permits(Scope.PERMISSIONS_MANAGE, path, organization.pk)
+
+
+def lacks_nothing_of(by: Access, organization_id: UUID, gift: Iterable[Holding]) -> bool:
+    """Nobody exceeds themselves: whoever gives this holds each scope of it on each path where it would be held."""
+    return not exceeding(PrincipalRights(tuple(gift)), by.rights(organization_id))
 
 
 def is_owner_in_session(by: Access, organization: Organization) -> bool:

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from config.edge.access import Access
 from config.edge.clock import now
+from fleets.authority import exceeding
 from tokens.models import Token
-from tokens.rights import exceeding
 from tokens.wishes import Settled, Wish, settle, settled_of
 
 

@@ -9,11 +9,10 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, Refused, require
 from fleets import holdings
-from fleets.authority import PrincipalRights, technical_fleet_holdings
+from fleets.authority import PrincipalRights, exceeding, technical_fleet_holdings
 from fleets.models import Fleet, Membership, Organization, User
 from fleets.paths import ROOT
 from tokens.models import Token
-from tokens.rights import exceeding
 from tokens.wishes import Expiry, Settled, issuing_token, settled_of
 
 

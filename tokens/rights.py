@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from config.edge.access import Rights
 from fleets import places
 from fleets.authority import Entry, PrincipalRights, TokenRights, role_scopes
-from fleets.paths import closure
 from fleets.scopes import Scope
 from tokens.models import Token
 
@@ -41,9 +39,3 @@ def living(organization_id: UUID, rows: Iterable[Entry]) -> tuple[Entry, ...]:
 def granted(ceiling: frozenset[Scope], rows: tuple[Entry, ...] | None) -> TokenRights:
     """What ceiling and rows would allow whoever the principal is: for comparing tokens with each other."""
     return TokenRights(ceiling, rows, EVERYTHING)
-
-
-def exceeding(inner: Rights, outer: Rights) -> list[tuple[str, str]]:
-    """The (scope, path) pairs that `inner` gives and `outer` does not, at every path where they can differ."""
-    everywhere = sorted(closure(inner.paths | outer.paths | {"/"}))
-    return [(scope, path) for path in everywhere for scope in sorted(inner.at(path) - outer.at(path))]

@@ -12,6 +12,7 @@ from fleets.scopes import Scope
 from tests.factories import (
     acting,
     fleet_member,
+    make_entry,
     make_fleet,
     make_group,
     make_machine,
@@ -154,3 +155,39 @@ def test_a_membership_is_ended_by_themselves_or_by_who_may_take_the_role(
         callers["their token"] = acting(make_token(row.user, "machines:read"))
 
     assert {name for name, by in callers.items() if policy.may_end_membership(by, row)} == allowed
+
+
+GIFTS: dict[str, Callable[[Access, Organization, Fleet, Group], bool]] = {
+    "an organization role": lambda by, acme, *_: policy.may_give_role(by, acme, "auditor"),
+    "a fleet role": lambda by, _acme, edge, _group: policy.may_give_fleet_role(by, edge, "viewer"),
+    "a group role": lambda by, _acme, _edge, group: policy.may_give_group_role(by, group, "user"),
+    "an entry": lambda by, acme, *_: policy.may_set_entry(by, acme, "/", "Administrator"),
+}
+
+
+@pytest.mark.parametrize("gift", GIFTS)
+def test_nobody_gives_by_a_path_above_what_they_are_denied_below(gift: str) -> None:
+    acme = make_organization("acme")
+    edge, group = make_fleet(acme, "edge"), make_group(acme)
+    make_entry(acme, "/", "Viewer", group=group)
+    secret = make_machine(edge)
+    admin, blocked = member(acme, "admin"), member(acme, "admin")
+    make_entry(acme, secret.path, "NoAccess", user=blocked)
+    narrow = make_token(admin, "permissions:manage", "tokens:read", "audit:read", machines=[secret])
+
+    may = GIFTS[gift]
+
+    assert may(session(admin), acme, edge, group)
+    assert not may(session(blocked), acme, edge, group)
+    assert not may(acting(narrow), acme, edge, group)
+
+
+def test_an_entry_for_one_path_alone_gives_nothing_below_it() -> None:
+    acme = make_organization("acme")
+    edge, blocked = make_fleet(acme, "edge"), member(acme, "admin")
+    make_entry(acme, edge.path, "NoAccess", user=blocked)
+    by = session(blocked)
+
+    assert policy.may_set_entry(by, acme, "/", "Viewer", propagate=False)
+    assert not policy.may_set_entry(by, acme, "/", "Viewer")
+    assert not policy.may_set_entry(by, acme, edge.path, "Viewer", propagate=False)
