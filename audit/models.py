@@ -73,7 +73,13 @@ class Event(models.Model):
             models.Index(fields=["organization_id", "-id"], name="event_by_organization"),
             models.Index(fields=["target_type", "target_id", "-id"], name="event_by_target"),
             models.Index(fields=["actor_type", "actor_id", "-id"], name="event_by_actor"),
+            models.Index(fields=["organization_id", "-at"], name="event_by_time"),
             models.Index(fields=["request_id"], name="event_by_request"),
+            models.Index(
+                fields=["client_request_id"],
+                name="event_by_client_request",
+                condition=~models.Q(client_request_id=""),
+            ),
         ]
 
     def __str__(self) -> str:

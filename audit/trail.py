@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
 
 from audit import frames
 from audit.actions import Action, Outcome
@@ -13,6 +13,7 @@ from config.edge import context
 from config.edge.access import Actor
 from config.edge.clock import now
 from config.edge.refusals import Unavailable
+from config.edge.scrubbing import scrubbed
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,10 @@ def record(
     outcome: Outcome = Outcome.ALLOWED,
     reason: str = "",
 ) -> Event:
-    """Insert one event. `data` is JSON and holds no secret. Unavailable where it can't be written: then nothing is."""
+    """Insert one event. Unavailable where it can't be written: then nothing is done.
+
+    `data` is JSON and holds no secret; what a client put one into (a path, its user agent) is kept without it.
+    """
     about = target if isinstance(target, Target) else target.audit_target()
     asked = context.current()
     behind = by.on_behalf_of
@@ -58,26 +62,26 @@ def record(
         at=now(),
         action=action,
         outcome=outcome,
-        reason=reason[:1000],
+        reason=scrubbed(reason)[:1000],
         organization_id=about.organization_id,
         actor_type=by.actor.type,
         actor_id=by.actor.id,
-        actor_label=by.actor.label[:200],
+        actor_label=scrubbed(by.actor.label)[:200],
         on_behalf_of_type=behind.type if behind else "",
         on_behalf_of_id=behind.id if behind else "",
-        on_behalf_of_label=behind.label[:200] if behind else "",
+        on_behalf_of_label=scrubbed(behind.label)[:200] if behind else "",
         target_type=about.type,
         target_id=about.id,
-        target_label=about.label[:200],
+        target_label=scrubbed(about.label)[:200],
         address=asked.address,
-        user_agent=asked.user_agent,
+        user_agent=scrubbed(asked.user_agent),
         request_id=asked.request_id,
-        client_request_id=asked.client_request_id or "",
-        data=data or {},
+        client_request_id=scrubbed(asked.client_request_id or "")[:64],
+        data=scrubbed(data or {}),
     )
     try:
         event.save()
-    except DatabaseError as error:
+    except AnyDatabaseError as error:
         raise Unavailable("The audit trail can't be written, so nothing was done.") from error
     frames.note_target(about.id)
     return event

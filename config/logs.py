@@ -2,28 +2,17 @@
 
 import logging
 import logging.config
-import re
 from typing import Any
 
 import structlog
 from structlog.types import EventDict, WrappedLogger
 
-SECRET = re.compile(r"th[pfgoat]_[0-9A-Za-z]{16}_[0-9A-Za-z]{6,}")
+from config.edge.scrubbing import scrubbed
 
 
 def scrub(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Cut secrets out of every value, tracebacks included: the last resort behind not logging them at all."""
-    return {key: _scrubbed(value) for key, value in event.items()}
-
-
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, str):
-        return SECRET.sub("[secret]", value)
-    if isinstance(value, dict):
-        return {key: _scrubbed(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_scrubbed(inner) for inner in value]
-    return value
+    return {key: scrubbed(value) for key, value in event.items()}
 
 
 def _drop_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -71,7 +60,9 @@ def configure(config: dict[str, Any]) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
             "loggers": {
                 "django.request": {"level": "ERROR"},  # our own line says each request's status
-                "django.security.DisallowedHost": {"level": "CRITICAL"},  # strangers would fill the log
+                "django.security": {
+                    "level": "CRITICAL"
+                },  # a traceback a junk request: strangers would fill the log
             },
             "root": {"handlers": ["stderr"], "level": config["level"]},
         }

@@ -4,16 +4,22 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from config.edge import health, problems
+from config.edge.description import Description
 from tokens import gate
 
 
+@csrf_exempt
+@require_safe
 def home(_request: HttpRequest) -> HttpResponse:
     return redirect("admin:index")
 
 
+@csrf_exempt
 def nothing_here(request: HttpRequest) -> HttpResponse:
     return problems.not_found(request, Exception())
 
@@ -21,7 +27,7 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
 api: list[URLPattern | URLResolver] = [
     path("", include("fleets.api.urls")),
     path("", include("tokens.api.urls")),
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("schema/", Description.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
 

@@ -1,6 +1,8 @@
 """Signing in: people by password, technical users by no door; and the browser session as the API sees it."""
 
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import make_password
@@ -10,13 +12,13 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
 from audit.actions import Action, Outcome
-from audit.trail import Target, record
+from audit.trail import HasActor, Target, record
 from audit.verbs import verb
 from config.edge.access import ANONYMOUS, Access, Actor
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import require
 from fleets.access import PersonAccess, themselves
-from fleets.models import User
+from fleets.models import Membership, User
 
 
 class PersonBackend(BaseBackend):
@@ -55,19 +57,13 @@ def change_password(user: User, *, password: str, by: Access) -> None:
     require(by.is_browser_session and by.user == user, "Only your own password.")
     user.set_password(password)
     user.save(update_fields=["password"])
-    record(Action.PASSWORD_CHANGED, by=by, target=user)
+    tell(Action.PASSWORD_CHANGED, user, by=by)
 
 
 def refused_without_organization(user: User) -> None:
     """Somebody proved who they are, and has nowhere to go: they left, or are suspended."""
-    with transaction.atomic():
-        record(
-            Action.SESSION_REFUSED,
-            by=PersonAccess(user),
-            target=user,
-            outcome=Outcome.DENIED,
-            reason="no_organization",
-        )
+    by = PersonAccess(user)
+    tell(Action.SESSION_REFUSED, user, by=by, outcome=Outcome.DENIED, reason="no_organization")
 
 
 class Stranger:
@@ -78,24 +74,36 @@ class Stranger:
 
 
 def signed_in(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
-    record(Action.SESSION_STARTED, by=PersonAccess(user), target=user)
+    tell(Action.SESSION_STARTED, user, by=PersonAccess(user))
 
 
 def signed_out(sender: Any, request: HttpRequest, user: User | None, **_: Any) -> None:
     if user:
-        record(Action.SESSION_ENDED, by=PersonAccess(user), target=user)
+        tell(Action.SESSION_ENDED, user, by=PersonAccess(user))
 
 
 def sign_in_failed(sender: Any, credentials: dict[str, Any], **_: Any) -> None:
     """The name that was tried is kept only where it is somebody's: people type passwords into the wrong field."""
     username = str(credentials.get("username") or "")
-    known = is_plain_text(username) and User.objects.named(username).first()
-    target = known.audit_target() if known else Target("person", "", "unknown")
+    known = User.objects.named(username).first() if is_plain_text(username) else None
+    tell(Action.SESSION_REFUSED, known, by=Stranger(), outcome=Outcome.FAILED, reason="bad_credentials")
+
+
+def tell(
+    action: Action,
+    user: User | None,
+    *,
+    by: HasActor,
+    outcome: Outcome = Outcome.ALLOWED,
+    reason: str = "",
+) -> None:
+    """One event in each organization of the person, for its auditors; a single one without, where there is none."""
+    target = user.audit_target() if user else Target("person", "", "unknown")
+    present = Membership.objects.present().filter(user=user).order_by("organization_id")
+    organization_ids: list[UUID | None] = (
+        list(present.values_list("organization_id", flat=True)) if user else []
+    )
     with transaction.atomic():
-        record(
-            Action.SESSION_REFUSED,
-            by=Stranger(),
-            target=target,
-            outcome=Outcome.FAILED,
-            reason="bad_credentials",
-        )
+        for organization_id in organization_ids or [None]:
+            about = replace(target, organization_id=organization_id)
+            record(action, by=by, target=about, outcome=outcome, reason=reason)

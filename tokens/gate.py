@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from config.edge import context
 from config.edge.clock import now
 from config.edge.parsing import is_plain_text
-from config.edge.problems import problem, problem_of
+from config.edge.problems import problem_of
 from config.edge.refusals import DomainError, InsufficientScope, Invalid
 from fleets import places
 from fleets.models import Organization
@@ -27,11 +27,22 @@ METHODS = ("GET", "HEAD", "POST")
 LONGEST = 300  # characters of a parameter
 
 
+class MethodRefused(DomainError):
+    """A proxy asks with GET, HEAD or POST."""
+
+    status = 405
+    default_code = "method_not_allowed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.headers["Allow"] = ", ".join(METHODS)
+
+
 @csrf_exempt
 def verify(request: HttpRequest) -> HttpResponse:
-    if request.method not in METHODS:
-        return problem(405, "method_not_allowed", "GET, HEAD or POST.", headers={"Allow": ", ".join(METHODS)})
     try:
+        if request.method not in METHODS:
+            raise MethodRefused("GET, HEAD or POST.")
         return _allowed(*_verified(request))
     except DomainError as refusal:
         if request.GET.get("deny") == "403" and 400 <= refusal.status < 500 and refusal.status != 401:
@@ -86,7 +97,7 @@ def _allowed(proven: Proven, path: str) -> HttpResponse:
 def _parameter(request: HttpRequest, name: str) -> str:
     values = request.GET.getlist(name)
     if len(values) != 1 or not values[0] or len(values[0]) > LONGEST or not is_plain_text(values[0]):
-        raise Invalid.field(name, "Give it once.", "required")
+        raise Invalid.field(name, "Give it once, as text of 1 to 300 characters.", "required")
     return values[0]
 
 

@@ -96,7 +96,7 @@ def issue(
         "expires_at": token.expires_at,
     }
     record(Action.TOKEN_ISSUED, by=by, target=token, reason=reason, data=data)
-    return Issued(token, fresh)
+    return Issued(token.presented(), fresh)
 
 
 def new_secret(token: Token, *, generation: int) -> Secret:

@@ -29,7 +29,7 @@ NOT_YOURS = "You may not manage this token."
 
 
 @verb(Action.TOKEN_EDITED)
-def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> None:
+def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
     """Edit a token. Narrowing needs the right to manage it; widening, the right to issue the result now."""
     is_itself = by.token_id == token.pk
     require(is_itself or policy.may_manage(by, token), NOT_YOURS)
@@ -49,6 +49,7 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> None:
     written = _write(token, change, before, after, risk)
     data = {"changes": {name: pair for name, pair in written.items() if pair[0] != pair[1]}, "widens": widens}
     record(Action.TOKEN_EDITED, by=by, target=token, reason=reason, data=data)
+    return token.presented()
 
 
 @verb(Action.TOKEN_ROTATED)
@@ -62,10 +63,10 @@ def rotate(
     is_itself = by.token_id == token.pk
     if is_itself and generation is None:
         raise TypeError("A token that rotates itself says which generation calls.")
-    if not is_itself:
-        _require_may_reveal(token, by)
     if token.derived_status not in ("active", "disabled"):
         raise IllegalMove(f"A token that is {token.derived_status} can't be rotated.")
+    if not is_itself:
+        _require_may_reveal(token, by)
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise Invalid.field("overlap", "From 0 to 7 days.")
     token.claim()
@@ -85,33 +86,36 @@ def rotate(
         "by_itself": is_itself,
     }
     record(Action.TOKEN_ROTATED, by=by, target=token, data=data)
-    return Issued(token, fresh, previous_until)
+    return Issued(token.presented(), fresh, previous_until)
 
 
 @verb(Action.TOKEN_DISABLED)
-def disable(token: Token, *, reason: str = "", by: Access) -> None:
+def disable(token: Token, *, reason: str = "", by: Access) -> Token:
     """Refuse a token until it is enabled."""
     require(policy.may_manage(by, token), NOT_YOURS)
     token.move_to(Token.Status.DISABLED)
     record(Action.TOKEN_DISABLED, by=by, target=token, reason=reason)
+    return token.presented()
 
 
 @verb(Action.TOKEN_ENABLED)
-def enable(token: Token, *, reason: str = "", by: Access) -> None:
+def enable(token: Token, *, reason: str = "", by: Access) -> Token:
     """Let a disabled token work again."""
     require(policy.may_manage(by, token), NOT_YOURS)
     if token.status != Token.Status.DISABLED:
         raise IllegalMove(f"A token that is {token.status} can't be enabled.")
     token.move_to(Token.Status.ACTIVE)
     record(Action.TOKEN_ENABLED, by=by, target=token, reason=reason)
+    return token.presented()
 
 
 @verb(Action.TOKEN_REVOKED)
-def revoke(token: Token, *, reason: str = "", by: Access) -> None:
+def revoke(token: Token, *, reason: str = "", by: Access) -> Token:
     """End a token for ever, whatever anybody does to it at the same time."""
     is_itself = by.token_id == token.pk
     require(is_itself or policy.may_manage(by, token), NOT_YOURS)
     _end(token, Token.Reason.BY_ITSELF if is_itself else Token.Reason.BY_HAND, by, reason)
+    return token.presented()
 
 
 def member_left(membership: Membership, by: Access) -> None:

@@ -159,6 +159,10 @@ class Token(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def presented(self) -> "Token":
+        """Itself with all that showing it needs. Verbs return this: once they commit, an answer reads nothing more."""
+        return Token.objects.presented().get(pk=self.pk)
+
     @property
     def owner(self) -> User | Fleet:
         owner = self.owner_fleet or self.owner_user

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, ClassVar
 
-from django.db import DatabaseError
+from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -26,6 +26,9 @@ NO_STORE = {"Cache-Control": "no-store"}
 class EdgeView(APIView):
     """A REST framework view that knows its caller's access and settles its use when the answer is known."""
 
+    widening: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # actions that only ever give: late publication hurts nobody
     metadata_class = None  # OPTIONS is a 405: what there is stands in the OpenAPI description
 
     @property
@@ -38,7 +41,8 @@ class EdgeView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         final: Response = super().finalize_response(request, response, *args, **kwargs)
-        if not context.current().effective_everywhere and final.status_code in {200, 204}:
+        is_late = not context.current().effective_everywhere and final.status_code in {200, 204}
+        if is_late and getattr(self, "action", None) not in self.widening:
             final.status_code = 202
             final.data = {**(final.data or {}), "effective_everywhere": False}
         return final
@@ -92,7 +96,7 @@ def idempotent(handler: Handler) -> Handler:
             raise error
         try:
             claim.answered(response)
-        except DatabaseError:  # the change is committed: its answer must not fail
+        except AnyDatabaseError:  # the change is committed: its answer must not fail
             log.warning("the answer of an idempotent request could not be kept")
         return response
 

@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--empty", action="store_true")
     arguments = parser.parse_args()
     django.setup()
+    call_command("check")  # unsafe settings are refused before anything is written
     call_command("migrate", interactive=False, verbosity=0)
     users = get_user_model()._default_manager.all()
     if not users.exists():

@@ -85,6 +85,7 @@ class Members(EstateViewSet):
 
     queryset = Membership.objects.none()
     filterset_class = MemberFilters
+    widening = frozenset({"resume"})
 
     def list(self, request: Request) -> Response:
         organization = self.organization()

@@ -132,9 +132,9 @@ def test_only_a_superusers_browser_reads_several_organizations(acme: Organizatio
 @pytest.mark.parametrize(
     "query",
     [
-        "actor=person:{owner.pk}",
-        "actor={owner.pk}",
-        "actor={owner.username}",
+        "actor=person:{owner.pk}&action=fleet.opened",
+        "actor={owner.pk}&target=edge",
+        "actor={owner.username}&target=edge",
         "target=fleet:{fleet.pk}",
         "target={fleet.pk}",
         "target=edge",

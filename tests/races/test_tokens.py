@@ -211,11 +211,11 @@ def rotation(
     return lambda: lifecycle.rotate(row or present(issued), overlap=overlap, by=session(by))
 
 
-def moving(issued: Issued, by: User, verb: Callable[..., None]) -> Callable[[], None]:
+def moving(issued: Issued, by: User, verb: Callable[..., Token]) -> Callable[[], Token]:
     return lambda: verb(present(issued), by=session(by))
 
 
-def editing(issued: Issued, by: User, change: Edit) -> Callable[[], None]:
+def editing(issued: Issued, by: User, change: Edit) -> Callable[[], Token]:
     return lambda: lifecycle.edit(present(issued), change=change, by=session(by))
 
 

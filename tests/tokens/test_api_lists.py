@@ -23,6 +23,7 @@ from tests.factories import (
 )
 from tests.tokens.conftest import World
 from tests.tokens.issuing import with_status
+from tests.tokens.test_api import code
 from tokens.issuance import GrantWish, Issued
 from tokens.models import Token
 
@@ -56,11 +57,13 @@ def test_a_list_holds_what_the_caller_may_see(world: World, other: Fleet) -> Non
         "auditor": (world.auditor, ids(edge, core, own, owners)),
         "manager": (world.manager, ids(edge, own)),
         "member": (member(world.acme), set()),
-        "superuser": (make_superuser(), ids(edge, core, own, owners, foreign)),
+        "superuser": (make_superuser(), ids(edge, core, own, owners)),
     }
-    assert {who: listed(session_client(user)) for who, (user, _) in seen.items()} == {
+    assert {who: listed(session_client(user), organization="acme") for who, (user, _) in seen.items()} == {
         who: expected for who, (_, expected) in seen.items()
     }
+    elsewhere = listed(session_client(make_superuser()), organization=other.organization.slug)
+    assert elsewhere == ids(foreign)
 
 
 def test_a_tokens_list_is_its_persons_and_never_another_organizations(world: World, other: Fleet) -> None:
@@ -71,7 +74,10 @@ def test_a_tokens_list_is_its_persons_and_never_another_organizations(world: Wor
     reading = make_token(world.manager, "tokens:read", organization=world.acme)
 
     assert listed(token_client(reading)) == ids(edge, own, reading)
-    assert listed(session_client(world.manager)) == ids(edge, own, reading, elsewhere)
+    person = session_client(world.manager)
+    assert listed(person, organization="acme") == ids(edge, own, reading)
+    assert listed(person, organization=other.organization.slug) == ids(elsewhere)
+    assert code(person.get(TOKENS)) == (400, "organization_required")
     assert token_client(own).get(TOKENS).status_code == 403
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
+from audit import outbox
 from audit.models import Event
 from config.edge.clock import now
 from fleets.models import Fleet
@@ -63,7 +65,6 @@ def test_a_fleets_token_learns_nothing_of_people(world: World) -> None:
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        ({}, (200, None)),
         ({"scopes": ["machines:read"]}, (200, None)),
         ({"machines": []}, (400, "invalid")),
         ({"grants": []}, (200, None)),
@@ -149,16 +150,20 @@ def test_a_token_ends_itself(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "verb"),
-    [("patch", TOKEN, "edited"), ("post", ROTATE, "rotated"), ("delete", TOKEN, "revoked")],
+    ("method", "path", "body", "verb"),
+    [
+        ("patch", TOKEN, {"grants": []}, "edited"),
+        ("post", ROTATE, {}, "rotated"),
+        ("delete", TOKEN, {}, "revoked"),
+    ],
 )
 def test_the_use_is_recorded_before_the_change_and_once(
-    world: World, method: str, path: str, verb: str
+    world: World, method: str, path: str, body: dict[str, Any], verb: str
 ) -> None:
     issued = make_token(world.edge, "machines:read")
     since = Event.objects.count()
 
-    response = getattr(token_client(issued), method)(path, {})
+    response = getattr(token_client(issued), method)(path, body)
 
     recorded = list(Event.objects.order_by("id")[since:])
     assert [event.action for event in recorded] == ["token.used", f"token.{verb}"]
@@ -281,3 +286,58 @@ def test_an_old_token_that_expired_this_instant_is_refused(world: World) -> None
     for method, path in (("get", TOKEN), ("post", ROTATE), ("delete", TOKEN), ("get", WHOAMI)):
         assert code(getattr(token_client(issued), method)(path)) == (401, "token_expired")
     assert present(issued).version == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": "because"}])
+def test_an_edit_that_names_nothing_changes_nothing(world: World, body: dict[str, Any]) -> None:
+    issued = make_token(world.edge, "machines:read")
+
+    response = token_client(issued).patch(TOKEN, body)
+
+    assert (response.status_code, response["ETag"]) == (200, '"1"')
+    assert not Event.objects.filter(action="token.edited").exists()
+
+
+def test_a_secret_that_a_client_puts_anywhere_is_not_kept(world: World) -> None:
+    issued = make_token(world.edge, "machines:read")
+    other = make_token(world.edge, "machines:read").secret.reveal()
+    client = token_client(issued)
+
+    client.get(f"{API}machines/{other}/", headers={"user-agent": f"agent {other}", "x-request-id": other})
+    client.get("/gate/verify", {"organization": "acme", "scope": "machines:read", "path": f"/x/{other}"})
+
+    kept = list(Event.objects.filter(actor_id=issued.token.pk).values())
+    assert len(kept) == 2
+    assert other not in str(kept)
+    assert "[secret]" in str(kept)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_away_after_the_commit_does_not_lose_the_secret(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = make_token(world.edge, "machines:read")
+    reads_after: list[str] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not connection.in_atomic_block and sql.startswith("SELECT") and has_rotated():
+            reads_after.append(sql)
+        return execute(sql, params, many, context)
+
+    def has_rotated() -> bool:
+        return "rotated" in committed
+
+    committed: list[str] = []
+    settle = outbox.settle
+
+    def note_commit(rows: Any) -> bool:
+        committed.append("rotated")
+        return settle(rows)
+
+    monkeypatch.setattr(outbox, "settle", note_commit)
+    with connection.execute_wrapper(note):
+        response = token_client(issued).post(ROTATE, {})
+
+    assert response.status_code == 200
+    assert committed == ["rotated"]
+    assert reads_after == []

@@ -157,6 +157,10 @@ class AccessFields(StrictSerializer):
             privilege_separation=privilege_separation,
         )
 
+    def says_something(self) -> bool:
+        """Whether anything is to be different: a reason alone changes nothing."""
+        return bool(self.validated_data.keys() - {"reason"})
+
     def says_access(self) -> bool:
         return bool({"scopes", "role", "machines", "grants"} & self.validated_data.keys())
 

@@ -8,7 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.edge.access import Access, authorize, authorize_somewhere
+from config.edge.access import Access, authorize, authorize_list, authorize_somewhere
 from config.edge.refusals import Invalid, Missing, Refused
 from config.edge.views import ApiViewSet, EdgeView, idempotent
 from fleets import places
@@ -16,6 +16,7 @@ from fleets.models import Fleet, Organization, User
 from fleets.paths import ROOT
 from fleets.scopes import Scope
 from fleets.visibility import organization as organization_of
+from fleets.visibility import sole_organization
 from tokens import issuance, lifecycle, owners, policy
 from tokens.api import schema
 from tokens.api.filters import TokenFilter
@@ -44,7 +45,7 @@ class TokenViewSet(ApiViewSet):
     queryset = Token.objects.all()
     filterset_class = TokenFilter
     ordering = ("-created_at", "id")
-    lookup_value_regex = "[^/]+"
+    widening = frozenset({"enable"})
 
     def get_queryset(self) -> Any:
         if getattr(self, "swagger_fake_view", False):
@@ -53,11 +54,9 @@ class TokenViewSet(ApiViewSet):
 
     @extend_schema(responses=schema.TokenPage)
     def list(self, request: Request) -> Response:
-        tokens = self.get_queryset()
-        if slug := request.query_params.get("organization"):
-            tokens = tokens.filter(organization=organization_of(self.access, slug))
-        if self.access.token_id:
-            self._authorize_somewhere(Scope.TOKENS_READ)
+        organization = organization_of(self.access, request.query_params.get("organization"))
+        authorize_list(self.access, Scope.TOKENS_READ, organization.pk)
+        tokens = self.get_queryset().filter(organization=organization)
         page = self.paginate_queryset(self.filter_queryset(tokens))
         return self.get_paginated_response([represent(token) for token in page or []])
 
@@ -96,10 +95,11 @@ class TokenViewSet(ApiViewSet):
         body = EditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        lifecycle.edit(
-            token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access
-        )
-        return self._present(token)
+        if body.says_something():
+            token = lifecycle.edit(
+                token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access
+            )
+        return self.answer(token, represent(token))
 
     @extend_schema(request=RotateSerializer, responses=schema.RotatedToken)
     @action(detail=True, methods=["post"])
@@ -137,8 +137,8 @@ class TokenViewSet(ApiViewSet):
         body = ReasonSerializer(data=self.request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        verb(token, reason=body.validated_data.get("reason", ""), by=self.access)
-        return self._present(token)
+        moved: Token = verb(token, reason=body.validated_data.get("reason", ""), by=self.access)
+        return self.answer(moved, represent(moved))
 
     def _token(self, pk: str, scope: str) -> Token:
         """A token that the caller may see and, if it is a token that calls, ask this of."""
@@ -169,10 +169,6 @@ class TokenViewSet(ApiViewSet):
             return
         authorize(self.access, scope, owner.path if isinstance(owner, Fleet) else ROOT, organization.pk)
 
-    def _present(self, token: Token) -> Response:
-        fresh = Token.objects.presented().get(pk=token.pk)
-        return self.answer(fresh, represent(fresh))
-
 
 class OwnTokenView(EdgeView):
     """The calling token about itself: read, narrow, rotate, end."""
@@ -190,11 +186,11 @@ class OwnTokenView(EdgeView):
         body = SelfEditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        lifecycle.edit(
-            token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access
-        )
-        fresh = Token.objects.presented().get(pk=token.pk)
-        return self.answer(fresh, _represent_to_itself(fresh))
+        if body.says_something():
+            token = lifecycle.edit(
+                token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access
+            )
+        return self.answer(token, _represent_to_itself(token))
 
     @extend_schema(operation_id="own_token_revoke", responses={204: None})
     def delete(self, request: Request) -> Response:
@@ -234,7 +230,7 @@ class WhoAmIView(EdgeView):
         data: dict[str, Any] = {
             "type": "token" if access.token_id else "person",
             "user": {"id": str(user.pk), "username": user.username, "name": user.name, "kind": user.kind},
-            "organization": slugs[0] if len(slugs) == 1 else None,
+            "organization": implied.slug if (implied := sole_organization(access)) else None,
             "organizations": slugs,
             "token": None,
         }
@@ -270,7 +266,7 @@ def _rotated(view: EdgeView, token: Token, overlap: timedelta) -> Response:
 
 def reveal(view: EdgeView, issued: Issued, *, status: int) -> Response:
     """The only answers that hold a secret."""
-    token = Token.objects.presented().get(pk=issued.token.pk)
+    token = issued.token
     is_itself = view.access.token_id == token.pk
     shown = _represent_to_itself(token) if is_itself else represent(token)
     data = {**shown, "secret": issued.secret.reveal()}
