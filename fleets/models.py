@@ -18,12 +18,16 @@ from config.edge.access import Actor
 from config.edge.clock import now
 from config.edge.ids import uuid7
 from fleets import paths
+from fleets.authority import ORGANIZATION_SCOPES
+from fleets.scopes import Scope
 
 NAME = RegexValidator(
     r"\A[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}\Z",
     "Letters, digits and . _ @ + - only, at most 63, a letter or digit first.",
 )
 SLUG = RegexValidator(r"\A[a-z0-9][a-z0-9-]{0,62}\Z", "Lower-case letters, digits and hyphens, at most 63.")
+
+DECIDING_ROLES = [role for role, scopes in ORGANIZATION_SCOPES.items() if Scope.APPROVALS_DECIDE in scopes]
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -138,6 +142,10 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
 
     def active(self) -> "MembershipQuerySet":
         return self.present().filter(suspended_at=None)
+
+    def deciding(self) -> "MembershipQuerySet":
+        """Whose role lets them decide on approvals; no entry gives that to anybody else."""
+        return self.filter(Q(role__in=DECIDING_ROLES) | Q(user__is_superuser=True))
 
 
 class Membership(models.Model):

@@ -1,9 +1,13 @@
 """Organizations, fleets, groups and entries: opened, changed, and by whom."""
 
+from contextlib import nullcontext
+
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from config.edge.refusals import Conflict, Invalid, Refused
-from fleets import organizations
+from fleets import membership, organizations
 from fleets.models import AclEntry, Fleet, Organization
 from fleets.organization_policy import policy_of
 from tests.factories import (
@@ -13,6 +17,7 @@ from tests.factories import (
     make_entry,
     make_fleet,
     make_group,
+    make_group_member,
     make_machine,
     make_member,
     make_organization,
@@ -121,6 +126,58 @@ def test_approvals_need_one_more_decider_than_approvals(acme: Organization) -> N
     make_member(acme, "approver")
     organizations.set_policy(acme, changes=changes, by=operator)
     assert policy_of(acme).approvals_needed == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("second", "suffices"),
+    [
+        ("owner", True),
+        ("approver", True),
+        ("superuser", True),
+        ("admin", False),
+        ("administrator by entry", False),
+        ("suspended approver", False),
+        ("inactive approver", False),
+        ("approver elsewhere", False),
+        ("superuser elsewhere", False),
+        ("denied approver", False),
+        ("denied owner", True),
+        ("approver denied by a group", False),
+    ],
+)
+def test_deciders_are_who_may_decide_now(acme: Organization, second: str, suffices: bool) -> None:
+    role = next((role for role in ("owner", "admin", "approver") if role in second.split()), "member")
+    place = make_organization("other") if "elsewhere" in second else acme
+    user = make_superuser() if "superuser" in second else make_person(is_active="inactive" not in second)
+    row = make_member(place, role, user=user)
+    if "suspended" in second:
+        membership.suspend(row, by=operator)
+    if "administrator" in second:
+        make_entry(acme, "/", "Administrator", user=user)
+    if "group" in second:
+        make_entry(acme, "/", "NoAccess", group=make_group_member(make_group(acme), user=user).group)
+    elif "denied" in second:
+        make_entry(acme, "/", "NoAccess", user=user)
+
+    with nullcontext() if suffices else pytest.raises(Conflict, match="need at least 2 people"):
+        organizations.set_policy(acme, changes={"approvals_needed": {"high": 1}}, by=operator)
+
+    acme.refresh_from_db()
+    assert (policy_of(acme).approvals_needed == (0, 0, 1)) is suffices
+
+
+def test_counting_deciders_asks_as_little_of_many_members_as_of_few(acme: Organization) -> None:
+    def queries(needed: int) -> int:
+        with CaptureQueriesContext(connection) as context:
+            organizations.set_policy(acme, changes={"approvals_needed": {"high": needed}}, by=operator)
+        return len(context)
+
+    make_member(acme, "approver")
+    few = queries(1)
+    for role in ("approver", "owner", "admin", "auditor", "member"):
+        make_member(acme, role)
+
+    assert queries(2) == few
 
 
 def test_who_changes_one_organization_can_not_change_another(acme: Organization) -> None:
