@@ -10,8 +10,9 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Lower
+from django.db.models.lookups import Exact
 
 from audit.trail import Target
 from config.edge.access import Actor
@@ -38,8 +39,12 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.filter(kind=User.Kind.PERSON)
 
     def named(self, username: str) -> "UserQuerySet":
-        """Usernames are compared without case."""
-        return self.filter(username__iexact=username)
+        """Usernames are compared without case, as the index that keeps them unique does."""
+        return self.filter(Exact(Lower("username"), Lower(Value(username))))
+
+    def present_in(self, organization_id: UUID) -> "UserQuerySet":
+        """The people of the organization: who has not left, suspended or not."""
+        return self.people().filter(memberships__organization=organization_id, memberships__left_at=None)
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]

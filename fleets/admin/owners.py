@@ -46,10 +46,8 @@ class MemberForm(CommandForm):
     role = forms.ChoiceField()
 
     def person(self) -> User:
-        people = User.objects.people().named(self.cleaned_data["username"])
-        found: User | None = people.filter(
-            memberships__organization=self.row.organization_id, memberships__left_at=None
-        ).first()
+        present = User.objects.present_in(self.row.organization_id)
+        found: User | None = present.named(self.cleaned_data["username"]).first()
         if found is None:
             raise Missing("There is no such member.")
         return found

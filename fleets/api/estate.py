@@ -90,12 +90,7 @@ class EstateViewSet(ApiViewSet):
 
     def person(self, username: str, organization_id: UUID) -> User:
         """Somebody of the organization; Missing alike for who works elsewhere and for who does not exist."""
-        present = (
-            User.objects.people()
-            .named(username)
-            .filter(memberships__organization=organization_id, memberships__left_at=None)
-        )
-        user: User | None = present.first()
+        user: User | None = User.objects.present_in(organization_id).named(username).first()
         if user is None:
             raise Missing("There is no such member.")
         return user
