@@ -102,7 +102,7 @@ def issue(
 def new_secret(token: Token, *, generation: int) -> Secret:
     """Make a secret and keep its digest: the only place that does."""
     text = secret.generate(token.kind, token.pk)
-    number, pepper = peppers.newest()
+    number, pepper = peppers.for_a_new_secret()
     TokenSecret.objects.create(
         token=token,
         generation=generation,

@@ -16,38 +16,49 @@ _proven: dict[int, bytes] = {}  # peppers that this process has seen to be the d
 
 
 def newest() -> tuple[int, bytes]:
-    """The number and key that digest new secrets; the first use of a pepper leaves its check value."""
+    """The number and key that new secrets are digested with."""
     number = max(settings.PEPPERS)
     return number, pepper(number)
 
 
+def for_a_new_secret() -> tuple[int, bytes]:
+    """The newest, whose first use leaves its check value: in the verb's transaction, so that only a pepper that
+    some secret needs is ever remembered.
+    """
+    number, key = newest()
+    row, _ = PepperCheck.objects.get_or_create(pepper_id=number, defaults={"check_value": check_value(key)})
+    _require_same(row, key)
+    return number, key
+
+
 def pepper(number: int) -> bytes:
-    """The key of this number, proven; Unavailable where it is missing or not the one that was used before."""
+    """The key of this number; Unavailable where it is missing or not the one that was used before."""
     key: bytes | None = settings.PEPPERS.get(number)
     if key is None:
         raise Unavailable("A pepper that this needs is not configured.", code="sealed")
-    if _proven.get(number) != key:
-        _prove(number, key)
+    if _proven.get(number) != key and (row := PepperCheck.objects.filter(pepper_id=number).first()):
+        _require_same(row, key)
+        _proven[number] = key
     return key
 
 
 def problem() -> str | None:
     """For readiness: what is wrong with the peppers, without saying anything of the keys."""
-    needed = set(PepperCheck.objects.values_list("pepper_id", flat=True))
-    if missing := needed - set(settings.PEPPERS):
-        return f"not configured: {sorted(missing)}"
-    for number in sorted(settings.PEPPERS):
+    rows = list(PepperCheck.objects.order_by("pepper_id"))
+    if missing := [row.pepper_id for row in rows if row.pepper_id not in settings.PEPPERS]:
+        return f"not configured: {missing}"
+    for row in rows:
         try:
-            pepper(number)
+            _require_same(row, pepper(row.pepper_id))
         except Unavailable as error:
             return error.detail
     return None
 
 
-def _prove(number: int, key: bytes) -> None:
-    made = hmac.digest(key, KNOWN_TEXT, "sha256")
-    row, is_new = PepperCheck.objects.get_or_create(pepper_id=number, defaults={"check_value": made})
-    if not hmac.compare_digest(bytes(row.check_value), made):
+def check_value(key: bytes) -> bytes:
+    return hmac.digest(key, KNOWN_TEXT, "sha256")
+
+
+def _require_same(row: PepperCheck, key: bytes) -> None:
+    if not hmac.compare_digest(bytes(row.check_value), check_value(key)):
         raise Unavailable("A pepper is not the one that this database was used with.", code="sealed")
-    if not is_new:  # a new row is rolled back with the verb that made it, so it proves nothing yet
-        _proven[number] = key

@@ -1,7 +1,11 @@
 """What every answer of the house has in common, whoever gives it."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
+
+from tests.factories import make_superuser
 
 PROBLEM = "application/problem+json"
 
@@ -11,6 +15,9 @@ PROBLEM = "application/problem+json"
     [
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/static/nowhere.css", 404, "not_found"),
+        ("POST", "/nowhere", 404, "not_found"),
+        ("DELETE", "/api/v1/nowhere/", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("DELETE", "/healthz", 405, "method_not_allowed"),
         ("POST", "/readyz", 405, "method_not_allowed"),
         ("PUT", "/gate/verify", 405, "method_not_allowed"),
@@ -60,3 +67,39 @@ def test_the_documentation_has_no_inline_code_for_the_policy_to_refuse() -> None
     assert "swagger-ui-bundle.js" in page
     assert "<style" not in page
     assert "<script>" not in page
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("PUT", {}), ("POST", {"content-encoding": "gzip"}), ("POST", {"content-length": "10000000"})],
+)
+def test_the_gate_tells_a_proxy_nothing_that_the_proxy_makes_a_500(
+    method: str, headers: dict[str, str]
+) -> None:
+    response = Client().generic(method, "/gate/verify?deny=403", headers=headers)
+
+    assert response.status_code == 403
+    assert response.json()["status"] == 403
+
+
+@pytest.mark.django_db
+def test_signing_in_leads_home() -> None:
+    user = make_superuser()
+    user.set_password("correct horse battery")
+    user.save(update_fields=["password"])
+
+    form = {"username": user.username, "password": "correct horse battery"}
+    assert Client().post("/admin/login/", form).headers["Location"] == "/admin/"
+
+
+@pytest.mark.django_db
+def test_the_api_describes_itself_in_json_without_asking_the_database_again(
+    django_assert_num_queries: Any,
+) -> None:
+    Client().get("/api/v1/schema/")
+
+    with django_assert_num_queries(0):
+        response = Client().get("/api/v1/schema/")
+
+    assert response["Content-Type"].startswith("application/vnd.oai.openapi+json")
+    assert "/api/v1/tokens/{id}/rotate/" in response.json()["paths"]

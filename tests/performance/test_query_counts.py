@@ -111,7 +111,7 @@ def test_a_malformed_secret_touches_no_store(db: None) -> None:
 
 
 def test_an_unknown_secret_is_one_read(db: None) -> None:
-    peppers.newest()  # proven once a process
+    peppers.for_a_new_secret()  # proven once a process
     unknown = secret.generate("personal", secret.generate_id())
     found = credentials.extract({"HTTP_X_AUTH_TOKEN": unknown})
     assert isinstance(found, credentials.Credential)

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client
 
 from config.edge.refusals import Unavailable
 from tests.factories import make_token, operator, token_client
 from tests.tokens.conftest import World
 from tests.tokens.issuing import present
-from tokens import lifecycle, peppers
+from tokens import lifecycle, peppers, secret
 from tokens.models import PepperCheck, Token, TokenSecret
 
 pytestmark = pytest.mark.django_db
@@ -24,43 +25,55 @@ def _fresh(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peppers, "_proven", {})
 
 
-def test_the_highest_number_digests_and_every_configured_one_is_known(settings: Any) -> None:
+def test_the_highest_number_digests_and_only_what_is_used_is_remembered(settings: Any) -> None:
     settings.PEPPERS = {2: TWO, 1: ONE}
 
-    assert peppers.newest() == (2, TWO)
+    assert peppers.for_a_new_secret() == (2, TWO)
     assert peppers.pepper(1) == ONE
-    assert set(PepperCheck.objects.values_list("pepper_id", flat=True)) == {1, 2}
+    assert set(PepperCheck.objects.values_list("pepper_id", flat=True)) == {2}
 
 
 def test_a_pepper_that_is_not_the_databases_is_refused_and_changes_nothing(settings: Any) -> None:
-    peppers.newest()
+    peppers.for_a_new_secret()
     kept = bytes(PepperCheck.objects.get(pepper_id=1).check_value)
     peppers._proven.clear()
     settings.PEPPERS = {1: TWO}
 
     with pytest.raises(Unavailable) as refused:
-        peppers.newest()
+        peppers.for_a_new_secret()
 
     assert refused.value.code == "sealed"
     assert bytes(PepperCheck.objects.get(pepper_id=1).check_value) == kept
     settings.PEPPERS = {1: ONE}
-    assert peppers.newest() == (1, ONE)
+    assert peppers.for_a_new_secret() == (1, ONE)
 
 
 def test_a_pepper_whose_check_value_was_rolled_back_is_not_proven(settings: Any) -> None:
     with transaction.atomic():
-        peppers.newest()
+        peppers.for_a_new_secret()
         transaction.set_rollback(True)
     settings.PEPPERS = {1: TWO}
-    peppers.newest()  # the first that is kept is the database's
+    peppers.for_a_new_secret()  # the first that is kept is the database's
     settings.PEPPERS = {1: ONE}
 
     with pytest.raises(Unavailable):
-        peppers.newest()
+        peppers.for_a_new_secret()
+
+
+def test_neither_readiness_nor_a_stranger_makes_a_mistyped_pepper_the_databases(settings: Any) -> None:
+    settings.PEPPERS = {1: TWO}
+
+    assert Client().get("/readyz").status_code == 200
+    unknown = secret.generate("fleet", secret.generate_id())
+    assert Client().get(WHOAMI, headers={"x-auth-token": unknown}).status_code == 401
+
+    assert not PepperCheck.objects.exists()
+    settings.PEPPERS = {1: ONE}
+    assert peppers.for_a_new_secret() == (1, ONE)
 
 
 def test_a_proven_pepper_costs_no_query(django_assert_num_queries: Any) -> None:
-    peppers.newest()
+    peppers.for_a_new_secret()
     peppers.newest()
 
     with django_assert_num_queries(0):
@@ -120,7 +133,7 @@ def test_a_new_pepper_digests_new_secrets_and_the_old_one_still_knows_its_own(
 def test_readiness_says_what_is_wrong_with_the_peppers_and_nothing_of_the_keys(
     settings: Any, configured: dict[int, bytes], problem: str | None
 ) -> None:
-    peppers.newest()
+    peppers.for_a_new_secret()
     peppers._proven.clear()
     settings.PEPPERS = configured
 

@@ -230,7 +230,7 @@ class WhoAmIView(EdgeView):
         data: dict[str, Any] = {
             "type": "token" if access.token_id else "person",
             "user": {"id": str(user.pk), "username": user.username, "name": user.name, "kind": user.kind},
-            "organization": implied.slug if (implied := sole_organization(access)) else None,
+            "organization": slugs[0] if len(slugs) == 1 else implied_slug(access),
             "organizations": slugs,
             "token": None,
         }
@@ -246,6 +246,12 @@ class WhoAmIView(EdgeView):
                 "secret_hint": token.secret_hint,
             }
         return Response(data, headers=NO_STORE)
+
+
+def implied_slug(access: Access) -> str | None:
+    """The organization that is meant by somebody who sees several and names none."""
+    organization = sole_organization(access)
+    return organization.slug if organization else None
 
 
 def own_token(access: Access) -> Token:

@@ -1,0 +1,55 @@
+"""The settings' system checks, and that nothing starts against them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ONE = "unix:///tmp/valkey.sock?db=0"
+SAFE: dict[str, str] = {"TRUSTED_PROXIES": "10.0.0.0/28,192.0.2.7"}
+UNSAFE = [
+    ({"TOKENHOUSE_PEPPERS": "1:abab"}, "tokenhouse.E001"),
+    ({"TRUSTED_PROXIES": "10.0.0.5/24"}, "tokenhouse.E002"),
+    ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "tokenhouse.E003"),
+    ({"TRUSTED_PROXIES": "::/0"}, "tokenhouse.E003"),
+    ({"CACHE_URL": ONE, "STATE_URL": ONE}, "tokenhouse.E004"),
+    ({"CACHE_URL": ONE, "BROKER_URL": ONE}, "tokenhouse.E004"),
+    ({"DEBUG": "true", "BIND": "192.0.2.1"}, "tokenhouse.E005"),
+]
+
+
+def started(changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A web server's process, as far as importing the application."""
+    command = [sys.executable, "-c", "import config.wsgi"]
+    environment = {**os.environ, **changes}
+    return subprocess.run(
+        command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(("changes", "number"), UNSAFE)
+def test_a_web_server_does_not_start_on_unsafe_settings(changes: dict[str, str], number: str) -> None:
+    outcome = started(changes)
+
+    assert outcome.returncode != 0
+    assert number in outcome.stderr
+    assert "HINT" in outcome.stderr
+
+
+def test_a_web_server_starts_on_safe_settings() -> None:
+    outcome = started(SAFE)
+
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+def test_a_plain_http_address_is_worth_a_warning_at_deployment(settings: Any) -> None:
+    settings.PUBLIC_URL = "http://tokens.example.org"
+    assert "tokenhouse.W006" in {found.id for found in run_checks(include_deployment_checks=True)}
+
+    settings.PUBLIC_URL = "https://tokens.example.org"
+    assert "tokenhouse.W006" not in {found.id for found in run_checks(include_deployment_checks=True)}
