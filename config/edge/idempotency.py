@@ -17,6 +17,7 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.models import IdempotencyKey
 from config.edge.refusals import Conflict, DomainError, Invalid, Unprocessable
+from config.edge.scrubbing import SECRET
 
 KEPT_FOR = timedelta(hours=24)
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -74,9 +75,10 @@ def claim_of(request: Request, access: Access) -> Claim | None:
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
-    if not KEY.fullmatch(key):
+    if not KEY.fullmatch(key) or SECRET.search(key):  # keys are kept as they are
         raise Invalid(
-            "Idempotency-Key must be 1 to 255 printable ASCII characters.", code="bad_idempotency_key"
+            "Idempotency-Key must be 1 to 255 printable ASCII characters, and no token's secret.",
+            code="bad_idempotency_key",
         )
     body = json.dumps(request.data, sort_keys=True, separators=(",", ":"), default=str)
     text = f"{request.method} {request.get_full_path()}\n{body}"
