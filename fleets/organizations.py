@@ -111,8 +111,10 @@ def set_entry(
     path = places.resolved(organization.pk, path)
     if role not in ROLE_SCOPES:
         raise Invalid.field("role", "There is no such role.", "unknown_role")
-    may = policy.may_set_entry(by, organization, path, role, propagate=propagate)
+    may = policy.may_set_entry(by, organization, path, role, propagate=propagate, to_group=group is not None)
     require(may, "You may not give this role there.")
+    if user and user.is_person and not user.memberships.present().filter(organization=organization).exists():
+        raise Invalid.field("user", "Not a member of the organization.")
     entry = AclEntry(
         organization=organization, path=path, role=role, propagate=propagate, user=user, group=group
     )

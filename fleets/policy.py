@@ -7,6 +7,7 @@ from config.edge.access import Access
 from fleets.authority import (
     Holding,
     PrincipalRights,
+    Role,
     exceeding,
     fleet_holdings,
     group_holdings,
@@ -105,11 +106,21 @@ def may_take_group_role(by: Access, group: Group) -> bool:
 
 
 def may_set_entry(
-    by: Access, organization: Organization, path: str, role: str, *, propagate: bool = True
+    by: Access,
+    organization: Organization,
+    path: str,
+    role: str,
+    *,
+    propagate: bool = True,
+    to_group: bool = False,
 ) -> bool:
-    """Who manages permissions at the path and holds all that the role gives, there and as far as it reaches."""
-    gift = Holding(path, role_scopes(role, path), propagate)
-    return manages_permissions(by, path, organization) and lacks_nothing_of(by, organization.pk, [gift])
+    """Who manages permissions at the path and holds all that the role gives, there and as far as it reaches.
+
+    An entry that names a group gives its admins GroupAdmin there, whatever role it says.
+    """
+    given = [role] if role == Role.NO_ACCESS or not to_group else [role, Role.GROUP_ADMIN]
+    gifts = [Holding(path, role_scopes(name, path), propagate) for name in given]
+    return manages_permissions(by, path, organization) and lacks_nothing_of(by, organization.pk, gifts)
 
 
 def may_register(by: Access, fleet: Fleet) -> bool:

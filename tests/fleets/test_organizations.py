@@ -11,6 +11,7 @@ from fleets import membership, organizations
 from fleets.models import AclEntry, Fleet, Organization
 from fleets.organization_policy import policy_of
 from tests.factories import (
+    acting,
     events,
     fleet_member,
     last_event,
@@ -23,6 +24,7 @@ from tests.factories import (
     make_organization,
     make_person,
     make_superuser,
+    make_token,
     member,
     operator,
     owner_of,
@@ -263,3 +265,30 @@ def test_a_subject_has_one_entry_at_a_path(acme: Organization) -> None:
 
     assert refusal.value.code == "entry_exists"
     make_entry(acme, "/", "Operator", group=make_group(acme))
+
+
+def test_an_entry_is_for_members_only(acme: Organization) -> None:
+    outsider = make_person()
+
+    with pytest.raises(Invalid):
+        make_entry(acme, "/", "Viewer", user=outsider)
+    assert not AclEntry.objects.exists()
+
+    make_entry(acme, "/", "Viewer", user=member(acme))
+    assert AclEntry.objects.count() == 1
+
+
+def test_naming_a_group_gives_its_admins_more_than_the_role_says_and_takes_that_much(
+    acme: Organization,
+) -> None:
+    edge, group, ada, delegate = make_fleet(acme, "edge"), make_group(acme), member(acme), member(acme)
+    make_entry(acme, edge.path, "Administrator", user=delegate)
+    few = acting(make_token(delegate, "permissions:manage", "machines:read", "snapshots:read"))
+
+    organizations.set_entry(acme, path=edge.path, role="Viewer", user=ada, by=few)
+    with pytest.raises(Refused):
+        organizations.set_entry(acme, path=edge.path, role="Viewer", group=group, by=few)
+    assert group.entries.count() == 0
+
+    organizations.set_entry(acme, path=edge.path, role="Viewer", group=group, by=session(delegate))
+    assert group.entries.count() == 1
