@@ -80,7 +80,8 @@ def walk(committed: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("canary")
     with Web(folder) as web, Worker(folder) as worker:
         walked = Walk(web)
-        with httpx.Client(base_url=f"http://127.0.0.1:{web.port}", timeout=30) as client:
+        each_anew = httpx.Limits(max_keepalive_connections=0)  # a refused body ends its connection
+        with httpx.Client(base_url=f"http://127.0.0.1:{web.port}", timeout=30, limits=each_anew) as client:
             _by_api(walked, client, committed)
             _by_mistake(walked, client, committed)
             _in_the_admin(walked, client, committed.ours.owner)
