@@ -272,7 +272,9 @@ def test_what_is_stored_of_a_secret_is_no_secret(door: str, carrier: str, estate
     texts.append(repaired(f"{ours.text[:21]}{as_random}000000"))
 
     for text in texts:
-        assert_problem(knock(door, CARRIERS[carrier](text, ours)), 401, "token_invalid")
+        # the bytes themselves may hold a comma, which joins two credentials
+        refusal = (400, "multiple_credentials") if "," in text else (401, "token_invalid")
+        assert_problem(knock(door, CARRIERS[carrier](text, ours)), *refusal)
 
 
 @every_door
