@@ -6,10 +6,13 @@ The one part of the supervisor that imports Django, hence a process of its own.
 import argparse
 import io
 import json
+import sys
 
 import django
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 
 def main() -> None:
@@ -17,8 +20,11 @@ def main() -> None:
     parser.add_argument("--username", required=True)
     parser.add_argument("--empty", action="store_true")
     arguments = parser.parse_args()
-    django.setup()
-    call_command("check")  # unsafe settings are refused before anything is written
+    try:
+        django.setup()
+        call_command("check", stdout=io.StringIO())  # unsafe settings are refused before anything is written
+    except (SystemCheckError, ImproperlyConfigured) as refusal:
+        sys.exit(str(refusal))
     call_command("migrate", interactive=False, verbosity=0)
     users = get_user_model()._default_manager.all()
     if not users.exists():

@@ -214,6 +214,14 @@ def test_a_port_that_is_none_is_refused_in_one_line(tmp_path: Path, port: str) -
     assert "PORT must be a number" in house.lines[0]
 
 
+def test_unsafe_settings_are_refused_with_what_to_do_and_no_traceback(tmp_path: Path) -> None:
+    with House(tmp_path / "data", DEMO="0", TRUSTED_PROXIES="0.0.0.0/0") as house:
+        assert house.wait() == 1
+        assert "tokenhouse.E003" in house.output
+        assert "HINT" in house.output
+        assert "Traceback" not in house.output
+
+
 def test_a_reserved_port_is_not_given_twice() -> None:
     with reserved_port("127.0.0.1", "0") as one, reserved_port("127.0.0.1", str(one)) as two:
         assert two != one
