@@ -4,6 +4,7 @@ A few requests each in `make test`, thousands in `make soak`. Whatever is sent, 
 """
 
 import json
+import os
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -204,6 +205,8 @@ def attack(data: st.DataObject, method: str, path: str, estate: Estate) -> None:
         assert document["code"]
 
 
+MANY = 20 * int(os.environ.get("SOAK_ROUNDS", "50"))  # requests an operation: 1,000 in a whole soak
+
 every_operation = pytest.mark.parametrize(
     ("method", "path"), operations(), ids=lambda value: value.removeprefix("/api/v1/")
 )
@@ -225,7 +228,7 @@ def test_a_little_junk_is_answered(data: st.DataObject, method: str, path: str, 
 @pytest.mark.timeout(900)
 @every_operation
 @given(data=st.data())
-@settings(max_examples=1_000, database=None, suppress_health_check=without_fixture_check)
+@settings(max_examples=MANY, database=None, suppress_health_check=without_fixture_check)
 def test_much_junk_is_answered(data: st.DataObject, method: str, path: str, estate: Estate) -> None:
     attack(data, method, path, estate)
 
