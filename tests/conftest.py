@@ -1,5 +1,6 @@
 """Fixtures that every test may use: databases, Valkey, the product as a running process, a browser."""
 
+import functools
 import os
 import random
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, connections
 from redis import Redis
+from redis.connection import parse_url
 
 from audit import triggers
 from tests import plugin
@@ -23,12 +25,20 @@ hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine i
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("soak" if "SOAK_ROUNDS" in os.environ else "suite")
 
+FLUSH = "for _, number in ipairs(ARGV) do redis.call('SELECT', number) redis.call('FLUSHDB') end"
+
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """The test database is the one the environment names: processes that a test starts then use the same."""
     database = connections["default"].settings_dict
     database["TEST"]["NAME"] = database["NAME"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_looked_up_when_asked_for() -> None:
+    """Each test's client builds the middleware anew, and whitenoise would list every static file each time."""
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +64,13 @@ def _empty_valkey(request: pytest.FixtureRequest) -> None:
     if {"db", "transactional_db", "live_server"} & set(
         request.fixturenames
     ) or request.node.get_closest_marker("django_db"):
-        for url in (settings.REDIS.cache, settings.REDIS.state, settings.REDIS.broker):
-            client: Any = Redis.from_url(url)
-            client.flushdb()
-            client.close()
+        urls = (settings.REDIS.cache, settings.REDIS.state, settings.REDIS.broker)
+        _valkey_client(urls[0]).eval(FLUSH, 0, *(parse_url(url)["db"] for url in urls))
+
+
+@functools.cache
+def _valkey_client(url: str) -> Any:
+    return Redis.from_url(url)
 
 
 @pytest.fixture
