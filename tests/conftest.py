@@ -12,7 +12,6 @@ import pytest
 from django.conf import settings
 from django.db import connection, connections
 from redis import Redis
-from redis.connection import parse_url
 
 from audit import triggers
 from tests import plugin
@@ -65,7 +64,7 @@ def _empty_valkey(request: pytest.FixtureRequest) -> None:
         request.fixturenames
     ) or request.node.get_closest_marker("django_db"):
         urls = (settings.REDIS.cache, settings.REDIS.state, settings.REDIS.broker)
-        _valkey_client(urls[0]).eval(FLUSH, 0, *(parse_url(url)["db"] for url in urls))
+        _valkey_client(urls[0]).eval(FLUSH, 0, *(url.rpartition("db=")[2] for url in urls))
 
 
 @functools.cache
