@@ -15,12 +15,20 @@ from audit.trail import Target
 from config.edge.access import Actor
 from config.edge.clock import now
 from config.edge.refusals import IllegalMove
-from fleets import currency, paths
-from fleets.models import NAME, AccessRule, Fleet, Machine, Organization, User
-from fleets.scopes import Risk
+from fleets import currency
+from fleets.models import NAME, AccessRule, Application, Fleet, Group, Machine, Organization, User
+from fleets.scopes import Risk, Scope
 from tokens import secret
 from tokens.decision import DerivedStatus, derive_status
 from tokens.decision import Status as StoredStatus
+from tokens.kinds import ACTS_AS_OWNER, COLUMN, OWNER_COLUMNS, Kind, Owner, label_of, of_owner
+
+# The extended permissions of seed 000, and the scope that each is.
+EXTENDED: dict[str, Scope] = {
+    "images": Scope.IMAGES_MANAGE,
+    "networks": Scope.NETWORKS_MANAGE,
+    "templates": Scope.TEMPLATES_MANAGE,
+}
 
 
 class TokenQuerySet(models.QuerySet["Token"]):
@@ -37,19 +45,21 @@ class TokenQuerySet(models.QuerySet["Token"]):
             return self.filter(expired)
         return self.filter(status=status).exclude(expired)
 
-    def of_owner(self, owner: User | Fleet) -> "TokenQuerySet":
-        return self.filter(owner_fleet=owner) if isinstance(owner, Fleet) else self.filter(owner_user=owner)
+    def of_owner(self, owner: Owner) -> "TokenQuerySet":
+        return self.filter(of_owner(owner))
 
     def matching(self, text: str) -> "TokenQuerySet":
         """A search: in name, id, owner and machines."""
-        owner = Q(owner_fleet__slug__icontains=text) | Q(owner_user__username__icontains=text)
+        owner = Q(owner_user__username__icontains=text)
+        for column in ("owner_fleet", "owner_group", "owner_application"):
+            owner |= Q(**{f"{column}__slug__icontains": text})
         machine = Q(machine_rows__name__icontains=text)
         found = self.filter(Q(name__icontains=text) | Q(pk__startswith=text) | owner | machine)
         return self.filter(pk__in=found.values("pk"))
 
     def deciding(self) -> "TokenQuerySet":
         """With everything that deciding about a token needs, in a fixed number of queries."""
-        related = self.select_related("organization", "principal", "owner_user", "owner_fleet")
+        related = self.select_related("organization", "principal", *OWNER_COLUMNS)
         return related.prefetch_related("scope_rows", "grants")
 
     def presented(self) -> "TokenQuerySet":
@@ -57,12 +67,16 @@ class TokenQuerySet(models.QuerySet["Token"]):
         return self.deciding().prefetch_related("machine_rows__machine__fleet")
 
 
+def _owned_by(column: str, of_kind: Q) -> Q:
+    """Of that kind, with that owner and no other."""
+    owners = {f"{name}__isnull": name != column for name in OWNER_COLUMNS}
+    return of_kind & Q(**owners)
+
+
 class Token(models.Model):
     """A token without its secrets. `id` is public."""
 
-    class Kind(models.TextChoices):
-        PERSONAL = "personal"
-        FLEET = "fleet"
+    Kind = Kind
 
     class Status(models.TextChoices):
         PENDING = StoredStatus.PENDING.value
@@ -77,6 +91,14 @@ class Token(models.Model):
         BY_HAND = "by_hand"
         BY_ITSELF = "by_itself"
         OWNER_LEFT = "owner_left"
+        OWNER_CLOSED = "owner_closed"
+
+    class AccessLevel(models.TextChoices):
+        """Seed 000's form of ceiling and rows: a built-in role on all or selected machines; else custom."""
+
+        OPERATOR = "operator"
+        ADMIN = "admin"
+        CUSTOM = "custom"
 
     MOVES: ClassVar[dict[str, frozenset[str]]] = {
         Status.PENDING: frozenset({Status.ACTIVE, Status.REJECTED, Status.REVOKED}),
@@ -91,6 +113,10 @@ class Token(models.Model):
     kind = models.CharField(max_length=20, choices=Kind)
     owner_user = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="tokens")
     owner_fleet = models.ForeignKey(Fleet, models.PROTECT, null=True, blank=True, related_name="tokens")
+    owner_group = models.ForeignKey(Group, models.PROTECT, null=True, blank=True, related_name="tokens")
+    owner_application = models.ForeignKey(
+        Application, models.PROTECT, null=True, blank=True, related_name="tokens"
+    )
     principal = models.ForeignKey(User, models.PROTECT, related_name="tokens_acting")
     name = models.CharField(max_length=63, validators=[NAME])
     description = models.CharField(max_length=500, blank=True)
@@ -98,6 +124,11 @@ class Token(models.Model):
         max_length=63, blank=True
     )  # the role that the ceiling was expanded from, if it was
     privilege_separation = models.BooleanField(default=True)
+    access_level = models.CharField(max_length=10, choices=AccessLevel, default=AccessLevel.CUSTOM)
+    all_machines = models.BooleanField(default=False)
+    extended_templates = models.BooleanField(default=False)
+    extended_networks = models.BooleanField(default=False)
+    extended_images = models.BooleanField(default=False)
     risk = models.PositiveSmallIntegerField(choices=[(risk.value, risk.label) for risk in Risk])
     status = models.CharField(max_length=10, choices=Status)
     status_reason = models.CharField(max_length=20, blank=True)
@@ -118,13 +149,21 @@ class Token(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="personal", owner_fleet=None, owner_user=models.F("principal"))
-                | Q(kind="fleet", owner_user=None, owner_fleet__isnull=False),
+                condition=_owned_by("owner_user", Q(kind__in=ACTS_AS_OWNER, owner_user=models.F("principal")))
+                | _owned_by("owner_fleet", Q(kind=Kind.FLEET))
+                | _owned_by("owner_group", Q(kind=Kind.GROUP))
+                | _owned_by("owner_application", Q(kind=Kind.APPLICATION))
+                | _owned_by("", Q(kind=Kind.ORGANIZATION)),
                 name="a_token_has_the_owner_of_its_kind",
             ),
             models.CheckConstraint(
-                condition=Q(privilege_separation=True) | Q(kind="personal"),
-                name="only_personal_tokens_go_unseparated",
+                condition=Q(privilege_separation=True) | Q(kind__in=ACTS_AS_OWNER),
+                name="only_who_exists_goes_unseparated",
+            ),
+            models.CheckConstraint(
+                condition=Q(access_level="admin", all_machines=True)
+                | Q(extended_templates=False, extended_networks=False, extended_images=False),
+                name="extended_permissions_need_admin_of_all_machines",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=["pending", "active", "disabled"], status_reason="")
@@ -139,7 +178,7 @@ class Token(models.Model):
                 "organization",
                 "owner_user",
                 Lower("name"),
-                name="one_personal_token_of_a_name",
+                name="one_token_of_a_user_of_a_name",
                 condition=Q(owner_user__isnull=False),
             ),
             models.UniqueConstraint(
@@ -147,6 +186,24 @@ class Token(models.Model):
                 Lower("name"),
                 name="one_fleet_token_of_a_name",
                 condition=Q(owner_fleet__isnull=False),
+            ),
+            models.UniqueConstraint(
+                "owner_group",
+                Lower("name"),
+                name="one_group_token_of_a_name",
+                condition=Q(owner_group__isnull=False),
+            ),
+            models.UniqueConstraint(
+                "owner_application",
+                Lower("name"),
+                name="one_application_token_of_a_name",
+                condition=Q(owner_application__isnull=False),
+            ),
+            models.UniqueConstraint(
+                "organization",
+                Lower("name"),
+                name="one_organization_token_of_a_name",
+                condition=Q(kind=Kind.ORGANIZATION),
             ),
         ]
         indexes = [
@@ -164,20 +221,19 @@ class Token(models.Model):
         return Token.objects.presented().get(pk=self.pk)
 
     @property
-    def owner(self) -> User | Fleet:
-        owner = self.owner_fleet or self.owner_user
-        assert owner is not None
+    def owner(self) -> Owner:
+        owner: Owner = getattr(self, COLUMN[Kind(self.kind)])
         return owner
 
     @property
     def owner_label(self) -> str:
         """The owner as the command line writes it."""
-        return f"fleet:{self.owner_fleet.slug}" if self.owner_fleet else self.principal.username
+        return label_of(self.owner)
 
     @property
-    def root(self) -> str:
-        """The path that the token's own rows start from where none were asked for."""
-        return self.owner_fleet.path if self.owner_fleet else paths.ROOT
+    def extended(self) -> list[str]:
+        """The extended permissions, sorted: images, networks, templates."""
+        return [name for name in EXTENDED if getattr(self, f"extended_{name}")]
 
     @property
     def scopes(self) -> list[str]:
