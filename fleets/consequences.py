@@ -8,18 +8,19 @@ from uuid import UUID
 from django.core.checks import CheckMessage, Error
 
 from config.edge.access import Access
-from fleets.models import Membership
-
-MemberLeft = Callable[[Membership, Access], None]
-HasFreeGrants = Callable[[UUID, str], bool]
+from fleets.models import Membership, OwnedByOrganization, User
 
 
 @dataclass(frozen=True)
 class Consequences:
-    """`member_left(membership, by)`: end what lived by it. `has_grants_at(organization_id, path)`: is it named."""
+    """`member_left(membership, by)`, `owner_closed(owner, by)`: end what lived by it, and name what ended.
+    `has_grants_at(organization_id, path)`, `naming_role(organization_id, role)`: what names it.
+    """
 
-    member_left: MemberLeft
-    has_grants_at: HasFreeGrants
+    member_left: Callable[[Membership, Access], list[str]]
+    owner_closed: Callable[[Any, Access], list[str]]
+    has_grants_at: Callable[[UUID, str], bool]
+    naming_role: Callable[[UUID, str], list[str]]
 
 
 _registered: list[Consequences] = []
@@ -29,13 +30,22 @@ def register(consequences: Consequences) -> None:
     _registered.append(consequences)
 
 
-def member_left(membership: Membership, by: Access) -> None:
-    for consequences in _registered:
-        consequences.member_left(membership, by)
+def member_left(membership: Membership, by: Access) -> list[str]:
+    return [name for each in _registered for name in each.member_left(membership, by)]
+
+
+def owner_closed(owner: OwnedByOrganization | User, by: Access) -> list[str]:
+    """A fleet, group or application that closed, or a technical user that was removed."""
+    return [name for each in _registered for name in each.owner_closed(owner, by)]
 
 
 def has_grants_at(organization_id: UUID, path: str) -> bool:
-    return any(consequences.has_grants_at(organization_id, path) for consequences in _registered)
+    return any(each.has_grants_at(organization_id, path) for each in _registered)
+
+
+def naming_role(organization_id: UUID, role: str) -> list[str]:
+    """The live tokens of which a row names the role, by id."""
+    return [token for each in _registered for token in each.naming_role(organization_id, role)]
 
 
 def check_registered(**_kwargs: Any) -> list[CheckMessage]:

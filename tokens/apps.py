@@ -23,7 +23,10 @@ class TokensConfig(AppConfig):
         )
         consequences.register(
             consequences.Consequences(
-                member_left=lifecycle.member_left, has_grants_at=lifecycle.has_grants_at
+                member_left=lifecycle.member_left,
+                owner_closed=lifecycle.owner_closed,
+                has_grants_at=lifecycle.has_grants_at,
+                naming_role=lifecycle.naming_role,
             )
         )
         health.register("peppers", peppers.problem)

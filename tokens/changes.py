@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from config.edge.access import Access
 from config.edge.clock import now
-from fleets.authority import exceeding
+from fleets.authority import Role, exceeding
 from tokens.models import Token
 from tokens.wishes import Settled, Wish, settle, settled_of
 
@@ -42,14 +42,30 @@ def after(token: Token, change: Edit, by: Access) -> Settled:
     keeps_ceiling = wish.scopes is None and wish.role is None
     keeps_reach = wish.machines is None and wish.grants is None
     named = replace(wish, privilege_separation=token.privilege_separation)
-    if keeps_ceiling:
+    if keeps_ceiling and before.role == Role.ADMIN and (wish.extended is not None or before.extended):
+        named = replace(named, role=before.role)  # the level stays; what extends it is said anew
+    elif keeps_ceiling:
         named = replace(named, scopes=before.ceiling)
+    if keeps_reach and not before.all_machines and before.rows is not None:
+        named = replace(named, grants=())  # not read as a wish for everywhere; the rows are put back below
+    if wish.extended is None and before.extended and _stays_admin_of_all(named):
+        named = replace(named, extended=before.extended)
     result = settle(token.organization, token.owner, named, by)
     if keeps_ceiling:
         result = replace(result, role=before.role)
     if keeps_reach:
-        result = replace(result, rows=before.rows, machines=before.machines)
+        result = replace(
+            result,
+            rows=before.rows,
+            machines=before.machines,
+            all_machines=before.all_machines,
+            roles=before.roles,
+        )
     return result
+
+
+def _stays_admin_of_all(named: Wish) -> bool:
+    return named.role == Role.ADMIN and named.grants is None and named.machines in (None, "all")
 
 
 def widens(token: Token, change: Edit, before: Settled, after: Settled) -> bool:

@@ -11,10 +11,10 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, require
-from fleets import currency
-from fleets.models import Fleet, Organization, TechnicalUser, User
+from fleets.models import Organization
 from fleets.organization_policy import policy_of
-from tokens import limits, peppers, policy, secret, wishes
+from tokens import limits, peppers, policy, principals, secret, wishes
+from tokens.kinds import COLUMN, Owner, kind_of
 from tokens.models import Token, TokenSecret
 from tokens.risk import require_reason, risk_of
 from tokens.secret import Secret
@@ -38,7 +38,7 @@ class Issued:
 def issue(
     organization: Organization,
     *,
-    owner: User | Fleet,
+    owner: Owner,
     name: str,
     description: str = "",
     wish: Wish,
@@ -47,7 +47,7 @@ def issue(
     reason: str = "",
     by: Access,
 ) -> Issued:
-    """Issue a token for a person or a fleet; `expiry` None is the organization's default lifetime.
+    """Issue a token for an owner of any kind; `expiry` None is the organization's default lifetime.
 
     Pending where the organization's policy wants its risk approved; the secret is shown all the same, once.
     """
@@ -55,7 +55,9 @@ def issue(
     limits.lock_owner(organization, owner, by)
     require(policy.may_issue_for(by, owner, organization), "You may not issue tokens for this owner.")
     settled = wishes.settle(organization, owner, wish, by)
-    limits.require_within(organization, settled, limits.principal_rights(organization, owner), by)
+    role_of_principal = principals.role_for(owner, settled.ceiling)
+    principal = principals.rights_of_new(organization, owner, role_of_principal)
+    limits.require_within(organization, owner, settled, principal, by)
     risk = risk_of(settled.ceiling, privilege_separation=wish.privilege_separation)
     if not by.is_operator:
         require_reason(risk, reason)
@@ -63,15 +65,15 @@ def issue(
     waits = rules.approvals_for(risk) > 0 and not by.is_operator
     expiry = limits.bounded(expiry, rules.default_lifetime, by)
     at = now()
+    kind = kind_of(owner)
     token = Token(
         organization=organization,
-        kind=Token.Kind.FLEET if isinstance(owner, Fleet) else Token.Kind.PERSONAL,
-        owner_user=owner if isinstance(owner, User) else None,
-        owner_fleet=owner if isinstance(owner, Fleet) else None,
+        kind=kind,
         name=name,
         description=description,
         role=settled.role,
         privilege_separation=wish.privilege_separation,
+        **wishes.level_columns(settled),
         risk=risk,
         status=Token.Status.PENDING if waits else Token.Status.ACTIVE,
         created_at=at,
@@ -82,7 +84,8 @@ def issue(
         expires_at=expiry.at if waits or expiry.lifetime is None else at + expiry.lifetime,
         rotate_every=rotate_every,
     )
-    token.principal = owner if isinstance(owner, User) else _technical_user(token, owner)
+    setattr(token, COLUMN[kind], owner)
+    token.principal = principals.make(token, owner, role_of_principal)
     _insert(token)
     wishes.write(token, settled)
     fresh = new_secret(token, generation=1)
@@ -111,18 +114,6 @@ def new_secret(token: Token, *, generation: int) -> Secret:
         created_at=now(),
     )
     return Secret(text)
-
-
-def _technical_user(token: Token, fleet: Fleet) -> User:
-    """The user that a fleet's token acts as: it can't log in, and goes inactive with the token."""
-    user = User(username=f"fleet+{token.pk}", name=f"{token.name} ({fleet.slug})", kind=User.Kind.TECHNICAL)
-    user.set_unusable_password()
-    user.save(force_insert=True)
-    TechnicalUser.objects.create(
-        user=user, organization_id=fleet.organization_id, fleet=fleet, label=user.name
-    )
-    currency.raise_(user)
-    return user
 
 
 def _insert(token: Token) -> None:

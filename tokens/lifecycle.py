@@ -12,15 +12,16 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from fleets import currency, holdings
-from fleets.models import Membership, Organization, User
+from fleets.models import Membership, Organization
 from fleets.organization_policy import policy_of
 from fleets.scopes import Risk
-from tokens import changes, limits, policy, wishes
+from tokens import changes, limits, policy, principals, wishes
 from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
 from tokens.changes import Edit as Edit
 from tokens.changes import Unchanged as Unchanged
 from tokens.issuance import Issued, new_secret
-from tokens.models import Grant, Token, TokenMachine, TokenSecret
+from tokens.kinds import Owner
+from tokens.models import Grant, Token, TokenMachine, TokenQuerySet, TokenSecret
 from tokens.risk import require_reason, risk_of
 from tokens.wishes import Settled
 
@@ -38,6 +39,7 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
     if isinstance(change.wish, wishes.Wish):
         wishes.lock_vmids(token.organization, change.wish)
     before, after = wishes.settled_of(token), changes.after(token, change, by)
+    principals.suit(token, principals.role_for(token.owner, after.ceiling))
     widens = changes.widens(token, change, before, after)
     only_narrows = change.is_of_access_only and not widens
     require(only_narrows or not is_itself, "A token only narrows itself.", "widens_itself")
@@ -118,35 +120,46 @@ def revoke(token: Token, *, reason: str = "", by: Access) -> Token:
     return token.presented()
 
 
-def member_left(membership: Membership, by: Access) -> None:
-    """Who leaves an organization takes their personal tokens with them; what they made for others lives on."""
-    theirs = Token.objects.not_ended().filter(
-        owner_user=membership.user_id, organization=membership.organization_id
-    )
-    for token in theirs.order_by("pk"):
-        _end(token, Token.Reason.OWNER_LEFT, by, "")
+def member_left(membership: Membership, by: Access) -> list[str]:
+    """Who leaves an organization takes their personal tokens with them; what they made for others lives on.
+
+    The names of those that ended.
+    """
+    theirs = Token.objects.of_owner(membership.user).filter(organization=membership.organization_id)
+    return _end_all(theirs, Token.Reason.OWNER_LEFT, by)
+
+
+def owner_closed(owner: Owner, by: Access) -> list[str]:
+    """What closes takes its tokens with it; the labels of those that ended."""
+    return _end_all(Token.objects.of_owner(owner), Token.Reason.OWNER_CLOSED, by)
 
 
 def has_grants_at(organization_id: UUID, path: str) -> bool:
     return Grant.objects.filter(token__organization_id=organization_id, path=path).exists()
 
 
+def naming_role(organization_id: UUID, role: str) -> list[str]:
+    """The live tokens, by id, of which a row names the role."""
+    rows = Grant.objects.filter(token__organization_id=organization_id, role=role)
+    return list(rows.values_list("token_id", flat=True).distinct().order_by("token_id"))
+
+
+def _end_all(tokens: TokenQuerySet, status_reason: str, by: Access) -> list[str]:
+    ended = list(tokens.not_ended().select_related("principal").order_by("pk"))
+    for token in ended:
+        _end(token, status_reason, by, "")
+    return [token.name for token in ended]
+
+
 def _end(token: Token, status_reason: str, by: Access, reason: str) -> None:
     """Under the row's lock, so that it wins over whatever else was read before; grants go, the row stays."""
-    if token.kind == Token.Kind.FLEET:
-        _retire(token.principal)
+    principals.retire(token)
     fresh = currency.lock(token)
     token.status, token.version = fresh.status, fresh.version
     token.move_to(Token.Status.REVOKED, status_reason=status_reason)
     Grant.objects.filter(token=token).delete()
     TokenMachine.objects.filter(token=token).delete()
     record(Action.TOKEN_REVOKED, by=by, target=token, reason=reason, data={"status_reason": status_reason})
-
-
-def _retire(technical_user: User) -> None:
-    technical_user.is_active = False
-    technical_user.save(update_fields=["is_active"])
-    currency.raise_(technical_user)
 
 
 def _require_may_reveal(token: Token, by: Access) -> None:
@@ -175,7 +188,7 @@ def _require_may_widen(token: Token, change: Edit, after: Settled, by: Access) -
 
 def _require_within(token: Token, settled: Settled, by: Access) -> None:
     principal = holdings.rights_of(token.principal, token.organization_id)
-    limits.require_within(token.organization, settled, principal, by)
+    limits.require_within(token.organization, token.owner, settled, principal, by)
 
 
 def _require_settled_at_once(token: Token, risk: Risk, reason: str, by: Access) -> None:
@@ -214,7 +227,7 @@ def _write(
     token: Token, change: Edit, before: Settled, after: Settled, risk: Risk
 ) -> dict[str, list[object]]:
     """Write what is different; {field: [before, after]}."""
-    new: dict[str, object] = {"role": after.role, "risk": int(risk)}
+    new: dict[str, object] = {"role": after.role, "risk": int(risk), **wishes.level_columns(after)}
     if not isinstance(change.name, Unchanged):
         new["name"] = change.name
     if not isinstance(change.description, Unchanged):

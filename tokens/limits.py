@@ -8,48 +8,51 @@ from datetime import datetime, timedelta
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, Refused, require
-from fleets import holdings
-from fleets.authority import PrincipalRights, exceeding, technical_fleet_holdings
-from fleets.models import Fleet, Membership, Organization, User
+from fleets.authority import PrincipalRights, exceeding
+from fleets.models import Application, Membership, Organization, OwnedByOrganization, User
 from fleets.paths import ROOT
+from tokens import policy
+from tokens.kinds import Owner, kind_of
 from tokens.models import Token
 from tokens.wishes import Expiry, Settled, issuing_token, settled_of
 
 
-def lock_owner(organization: Organization, owner: User | Fleet, by: Access) -> None:
+def lock_owner(organization: Organization, owner: Owner, by: Access) -> None:
     """Queue behind a departure or closing that is under way; Conflict where it has happened.
 
     It may have changed what the caller holds, so that is read again.
     """
-    if isinstance(owner, Fleet):
-        fleets = Fleet.objects.select_for_update(no_key=True).filter(organization=organization)
-        if not fleets.filter(pk=owner.pk, closed_at=None).exists():
-            raise Conflict("This fleet is closed.", code="owner_closed")
-    else:
+    if isinstance(owner, OwnedByOrganization):
+        rows = type(owner)._default_manager.select_for_update(no_key=True).filter(organization=organization)
+        if not rows.filter(pk=owner.pk, closed_at=None).exists():
+            raise Conflict(f"This {kind_of(owner)} is closed.", code="owner_closed")
+    elif isinstance(owner, User) and owner.is_person:
         memberships = Membership.objects.select_for_update(no_key=True).active()
         live = User.objects.active().filter(pk=owner.pk)
         if not memberships.filter(user__in=live, organization=organization).exists():
             raise Conflict("This person is no active member of the organization.", code="owner_inactive")
+    elif isinstance(owner, User):
+        users = User.objects.select_for_update(no_key=True).active()
+        if not users.filter(pk=owner.pk, technical__organization=organization).exists():
+            raise Conflict("This technical user was removed.", code="owner_inactive")
     by.refresh()
 
 
-def principal_rights(organization: Organization, owner: User | Fleet) -> PrincipalRights:
-    """What the principal of a new token of this owner holds: a fleet's has a technical user of its own."""
-    if isinstance(owner, Fleet):
-        return PrincipalRights(technical_fleet_holdings(owner.slug))
-    return holdings.rights_of(owner, organization.pk)
-
-
 def require_within(
-    organization: Organization, settled: Settled, principal: PrincipalRights, by: Access
+    organization: Organization, owner: Owner, settled: Settled, principal: PrincipalRights, by: Access
 ) -> None:
     """Refuse a token that could do what its issuer can't; or that, should its principal's rights grow, could do what
-    the token that issues it could not."""
+    the token that issues it could not.
+
+    An application's owners hold nothing of what its tokens can do: an admin gave that to the technical user which the
+    token acts as, and gives it to no new one by itself. Their ceiling bounds the admin, not the owners.
+    """
     if by.is_operator:
         return
-    held = by.rights(organization.pk)
-    _refuse([(scope, ROOT) for scope in sorted(settled.ceiling - held.anywhere)])
-    _refuse(exceeding(settled.effective(organization.pk, principal), held))
+    if not (isinstance(owner, Application) and policy.owns(by, owner)):
+        held = by.rights(organization.pk)
+        _refuse([(scope, ROOT) for scope in sorted(settled.ceiling - held.anywhere)])
+        _refuse(exceeding(settled.effective(organization.pk, principal), held))
     if issuer := issuing_token(by):
         _refuse(exceeding(settled.granted, settled_of(issuer).granted))
 

@@ -17,6 +17,7 @@ from config.edge.clock import now
 from config.edge.refusals import IllegalMove
 from fleets import currency
 from fleets.models import NAME, AccessRule, Application, Fleet, Group, Machine, Organization, User
+from fleets.paths import ROOT
 from fleets.scopes import Risk, Scope
 from tokens import secret
 from tokens.decision import DerivedStatus, derive_status
@@ -229,6 +230,11 @@ class Token(models.Model):
     def owner_label(self) -> str:
         """The owner as the command line writes it."""
         return label_of(self.owner)
+
+    @property
+    def default_path(self) -> str:
+        """The path that is meant where somebody asks without one."""
+        return self.owner_fleet.path if self.owner_fleet else ROOT
 
     @property
     def extended(self) -> list[str]:

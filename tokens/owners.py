@@ -1,42 +1,52 @@
-"""Owners by the words that people write: a username, or `fleet:<slug>`."""
+"""Owners by the words that people write: a username, or `fleet:<slug>`, `group:<slug>` and so on."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from config.edge.access import Access
 from config.edge.refusals import Invalid, Missing
-from fleets.models import Fleet, Organization, User
+from fleets.models import Application, Fleet, Group, Organization, User
 from fleets.paths import ROOT
 from fleets.policy import may_see_people
+from fleets.scopes import Scope
 from fleets.visibility import reach
-from tokens.models import Token
+from tokens import policy
+from tokens.kinds import PREFIX, Kind, Owner
 
-LATER = ("group:", "organization:", "application:", "technical:")
+_BY_SLUG: dict[Kind, type[Fleet | Group | Application]] = {
+    Kind.FLEET: Fleet,
+    Kind.GROUP: Group,
+    Kind.APPLICATION: Application,
+}
 
 
-def named(text: str, organization_ids: Iterable[UUID]) -> list[User | Fleet]:
+def kind_named(text: str) -> tuple[Kind, str]:
+    """The kind of owner that these words say, and the rest of them: its slug or username."""
+    for kind, prefix in PREFIX.items():
+        if prefix and text.startswith(prefix):
+            return kind, text.removeprefix(prefix)
+    return Kind.PERSONAL, text
+
+
+def named(text: str, organization_ids: Iterable[UUID]) -> list[Owner]:
     """The owners that these words mean in the organizations: none, or one in each."""
-    if text.startswith("fleet:"):
-        slug = text.removeprefix("fleet:")
-        return list(
-            Fleet.objects.filter(organization_id__in=organization_ids, slug=slug).select_related(
-                "organization"
-            )
-        )
-    people = User.objects.people().named(text).filter(memberships__organization_id__in=organization_ids)
-    return list(people.distinct())
+    kind, word = kind_named(text)
+    return list(_rows(kind, word, list(organization_ids)))
 
 
-def one(text: str, organization: Organization, kind: str | None, by: Access | None = None) -> User | Fleet:
+def one(text: str, organization: Organization, kind: str | None, by: Access | None = None) -> Owner:
     """The owner of a token to issue. With a kind, the words may be its slug alone; Missing where there is none, or
     none that the caller, where one is given, may know of."""
-    if kind == Token.Kind.FLEET and not text.startswith("fleet:"):
-        text = f"fleet:{text}"
-    if text.startswith(LATER):
-        raise Invalid.field("owner", "Owners of this type are not available yet.", "not_available")
-    if kind == Token.Kind.PERSONAL and text.startswith("fleet:"):
-        raise Invalid.field("owner", "A personal token is owned by a person.")
-    found = named(text, [organization.pk])
+    said, word = kind_named(text)
+    if kind is not None:
+        if said is Kind.PERSONAL:
+            said = Kind(kind)
+        if said != kind:
+            raise Invalid.field("owner", f"This is no owner of a token of the kind {kind}.")
+    found = list(_rows(said, word, [organization.pk]))
     if not found or (by and not may_know(by, found[0], organization.pk)):
         raise Missing(
             "There is no such owner.",
@@ -45,7 +55,7 @@ def one(text: str, organization: Organization, kind: str | None, by: Access | No
     return found[0]
 
 
-def known(text: str, by: Access) -> list[User | Fleet]:
+def known(text: str, by: Access) -> list[Owner]:
     """As `named`, among those whom the caller may know of: who may not see people knows of themselves."""
     return [
         owner
@@ -55,12 +65,28 @@ def known(text: str, by: Access) -> list[User | Fleet]:
     ]
 
 
-def may_know(by: Access, owner: User | Fleet, organization_id: UUID) -> bool:
+def may_know(by: Access, owner: Owner, organization_id: UUID) -> bool:
+    """Fleets by whom they are in reach of; people by who may see people; the others by who sees the organization's
+    tokens, manages its permissions or leads them."""
     if isinstance(owner, Fleet):
         return owner.slug in reach(by, organization_id).fleets
-    is_oneself = by.user is not None and by.user.pk == owner.pk
-    return is_oneself or may_see_people(by, ROOT, organization_id)
+    if isinstance(owner, User):
+        is_oneself = by.user is not None and by.user.pk == owner.pk
+        return is_oneself or may_see_people(by, ROOT, organization_id)
+    if isinstance(owner, Group | Application) and policy.owns(by, owner):
+        return True
+    seeing = {Scope.TOKENS_READ, Scope.TOKENS_MANAGE, Scope.PERMISSIONS_MANAGE}
+    return by.is_operator or bool(seeing & by.rights(organization_id).at(ROOT))
 
 
-def is_fleet(owner: User | Fleet) -> bool:
-    return isinstance(owner, Fleet)
+def _rows(kind: Kind, word: str, organization_ids: list[UUID]) -> QuerySet[Any]:
+    if model := _BY_SLUG.get(kind):
+        here = model._default_manager.filter(organization_id__in=organization_ids, slug=word)
+        return here.select_related("organization")
+    if kind is Kind.ORGANIZATION:
+        return Organization.objects.filter(pk__in=organization_ids, slug=word)
+    if kind is Kind.TECHNICAL_USER:
+        made = {"technical__kind": kind.value, "technical__organization_id__in": organization_ids}
+        return User.objects.named(word).filter(**made)
+    people = User.objects.people().named(word)
+    return people.filter(memberships__organization_id__in=organization_ids).distinct()

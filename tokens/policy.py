@@ -1,11 +1,14 @@
 """Who may see and manage tokens. Each predicate is one rule in words; verbs enforce them, edges ask what to show."""
 
-from django.db.models import Q
+from typing import Any
+
+from django.db.models import Q, QuerySet
 
 from config.edge.access import Access
-from fleets.models import Fleet, Organization, User
+from fleets.models import Application, Fleet, Group, Organization, User
 from fleets.paths import ROOT, fleet_path
 from fleets.scopes import Scope
+from tokens.kinds import Kind, Owner
 from tokens.models import Token, TokenQuerySet
 
 SEES = frozenset(
@@ -18,33 +21,70 @@ def may_manage(by: Access, token: Token) -> bool:
     return may_manage_of(by, token.owner, token.organization)
 
 
-def may_manage_of(by: Access, owner: User | Fleet, organization: Organization) -> bool:
-    """People manage their own tokens in their session, or by a token of theirs that holds tokens:manage somewhere."""
+def may_manage_of(by: Access, owner: Owner, organization: Organization) -> bool:
+    """People manage their own tokens in their session, or by a token of theirs that holds tokens:manage somewhere;
+    those of a group or application also its admins and owners, in their session."""
     if isinstance(owner, Fleet):
         return by.permits(Scope.TOKENS_MANAGE, owner.path, organization.pk)
-    if by.user is not None and by.user.pk == owner.pk and not by.is_operator:
+    if _is_oneself(by, owner):
         return by.is_browser_session or Scope.TOKENS_MANAGE in by.rights(organization.pk).anywhere
+    if isinstance(owner, Group | Application) and owns(by, owner):
+        return True
     return by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk)
 
 
-def may_issue_for(by: Access, owner: User | Fleet, organization: Organization) -> bool:
-    """For oneself, or for a fleet whose tokens one manages; the operator for anyone. How much is another question."""
-    if isinstance(owner, User) and not by.is_operator:
-        return by.user is not None and by.user.pk == owner.pk and may_manage_of(by, owner, organization)
+def may_issue_for(by: Access, owner: Owner, organization: Organization) -> bool:
+    """Personal tokens for oneself; for other owners who manages their tokens; the operator for anyone. How much is
+    another question."""
+    if isinstance(owner, User) and owner.is_person and not by.is_operator:
+        return _is_oneself(by, owner) and may_manage_of(by, owner, organization)
     return may_manage_of(by, owner, organization)
 
 
+def is_of(by: Access, owner: Owner) -> bool:
+    """Whether the caller is the owner, or leads it."""
+    return _is_oneself(by, owner) or (isinstance(owner, Group | Application) and owns(by, owner))
+
+
+def owns(by: Access, owner: Group | Application) -> bool:
+    """A group's admins and an application's owners, in their own browser session, while they are active members."""
+    if not by.is_browser_session or by.user is None or owner.organization_id not in by.organization_ids():
+        return False
+    return led_by(by.user, Group if isinstance(owner, Group) else Application).filter(pk=owner.pk).exists()
+
+
+def led_by(user: User, model: type[Group] | type[Application]) -> QuerySet[Any]:
+    """The open groups of which the person is an admin, or the applications that they own."""
+    leads = {
+        "memberships__user": user,
+        "memberships__left_at": None,
+        "memberships__role__in": ["admin", "owner"],
+    }
+    return model._default_manager.filter(closed_at=None, **leads)
+
+
 def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
-    """The tokens that the caller may see: their own, and those at whose owner's path they read or manage tokens."""
+    """The tokens that the caller may see: their own, those of the groups and applications that they lead, and those at
+    whose owner's path they read or manage tokens."""
     visible = Q(pk__in=[])
     for organization_id in by.organization_ids():
         rights = by.rights(organization_id)
         here = Q(organization_id=organization_id)
         if SEES & rights.at(ROOT):
-            visible |= here & Q(owner_user__isnull=False)
+            visible |= here & ~Q(kind=Kind.FLEET)
         elif by.user is not None and (by.is_browser_session or SEES & rights.anywhere):
             visible |= here & Q(owner_user=by.user)
+        if by.is_browser_session and by.user is not None:
+            visible |= here & Q(owner_group__in=led_by(by.user, Group))
+            visible |= here & Q(owner_application__in=led_by(by.user, Application))
         fleets = Fleet.objects.filter(organization_id=organization_id).values_list("slug", flat=True)
         seen = [slug for slug in fleets if SEES & rights.at(fleet_path(slug))]
         visible |= here & Q(owner_fleet__slug__in=seen)
     return tokens.filter(visible)
+
+
+def _is_oneself(by: Access, owner: Owner) -> bool:
+    """A technical user is nobody's self: its tokens are managed by people."""
+    if not isinstance(owner, User) or not owner.is_person or by.is_operator:
+        return False
+    return by.user is not None and by.user.pk == owner.pk

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from fleets import places
-from fleets.authority import Entry, PrincipalRights, TokenRights, role_scopes
+from fleets.authority import Entry, PrincipalRights, TokenRights
+from fleets.roles import RoleBook, book
 from fleets.scopes import Scope
 from tokens.models import Token
 
@@ -15,9 +16,9 @@ def ceiling_of(token: Token) -> frozenset[Scope]:
     return frozenset(Scope(row.scope) for row in token.scope_rows.all())
 
 
-def entry(path: str, role: str, propagate: bool, ceiling: frozenset[Scope]) -> Entry:
+def entry(path: str, role: str, propagate: bool, ceiling: frozenset[Scope], roles: RoleBook) -> Entry:
     """A token's row as the walk reads it: without a role it gives the whole ceiling."""
-    scopes = role_scopes(role, path) if role else ceiling
+    scopes = roles.scopes(role, path) if role else ceiling
     return Entry(path=path, scopes=scopes, role=role, propagate=propagate, subject="token")
 
 
@@ -26,7 +27,9 @@ def rows_of(token: Token, ceiling: frozenset[Scope]) -> tuple[Entry, ...] | None
     if not token.privilege_separation:
         return None
     grants = token.grants.all()
-    return living(token.organization_id, [entry(g.path, g.role, g.propagate, ceiling) for g in grants])
+    roles = book(token.organization_id, (grant.role for grant in grants))
+    rows = [entry(grant.path, grant.role, grant.propagate, ceiling, roles) for grant in grants]
+    return living(token.organization_id, rows)
 
 
 def living(organization_id: UUID, rows: Iterable[Entry]) -> tuple[Entry, ...]:

@@ -4,31 +4,30 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from config.edge.access import Access
-from config.edge.refusals import Invalid, Missing
-from fleets import holdings, places
-from fleets.authority import (
-    ROLE_SCOPES,
-    TECHNICAL_FLEET_SCOPES,
-    Entry,
-    PrincipalRights,
-    Role,
-    TokenRights,
-    role_scopes,
-)
-from fleets.models import Fleet, Machine, Organization, User
+from config.edge.refusals import Conflict, Invalid, Missing
+from fleets import places
+from fleets.authority import Entry, PrincipalRights, Role, TokenRights
+from fleets.models import Fleet, Machine, Organization
 from fleets.paths import ROOT, is_under
-from fleets.scopes import PERSONAL_ONLY, Scope
-from tokens.models import Grant, Token, TokenMachine, TokenScope
+from fleets.roles import BUILT_IN, RoleBook, book
+from fleets.scopes import Scope
+from tokens import principals
+from tokens.kinds import ACTS_AS_OWNER, Owner, kind_of
+from tokens.models import EXTENDED, Grant, Token, TokenMachine, TokenScope
 from tokens.rights import ceiling_of, entry, granted, living
 
 MOST_GRANTS = 100
 MOST_MACHINES = 200
+LEVEL_OF_ROLE: dict[str, Token.AccessLevel] = {
+    Role.OPERATOR: Token.AccessLevel.OPERATOR,
+    Role.ADMIN: Token.AccessLevel.ADMIN,
+}
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,13 @@ class GrantWish:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a token shall be able to do. `machines` and `grants` are None where nothing was said of them."""
+    """What a token shall be able to do. None where nothing was said of it."""
 
     scopes: frozenset[Scope] | None = None
     role: str | None = None
     machines: tuple[UUID, ...] | Literal["all"] | None = None
     grants: tuple[GrantWish, ...] | None = None
+    extended: frozenset[str] | None = None
     privilege_separation: bool = True
 
 
@@ -61,12 +61,26 @@ class Expiry:
 
 @dataclass(frozen=True)
 class Settled:
-    """A wish in stored values. `rows` is None for a token that goes by its principal's rights."""
+    """A wish in stored values. `rows` is None for a token that goes by its principal's rights.
+
+    `all_machines`: one row at each root, as where neither machines nor grants were asked for. `roles` are those that
+    the rows name.
+    """
 
     ceiling: frozenset[Scope]
     role: str
     rows: tuple[GrantWish, ...] | None
     machines: tuple[Machine, ...] = ()
+    all_machines: bool = False
+    extended: frozenset[str] = frozenset()
+    roles: RoleBook = field(default=BUILT_IN, compare=False)
+
+    @property
+    def access_level(self) -> Token.AccessLevel:
+        """Operator or admin of all or of selected machines; whatever else is custom."""
+        if self.rows is None or not (self.all_machines or self.machines):
+            return Token.AccessLevel.CUSTOM
+        return LEVEL_OF_ROLE.get(self.role, Token.AccessLevel.CUSTOM)
 
     @property
     def granted(self) -> TokenRights:
@@ -83,7 +97,7 @@ class Settled:
     def _entries(self) -> tuple[Entry, ...] | None:
         if self.rows is None:
             return None
-        return tuple(entry(row.path, row.role, row.propagate, self.ceiling) for row in self.rows)
+        return tuple(entry(row.path, row.role, row.propagate, self.ceiling, self.roles) for row in self.rows)
 
 
 def issuing_token(by: Access) -> Token | None:
@@ -94,31 +108,50 @@ def issuing_token(by: Access) -> Token | None:
 def settled_of(token: Token) -> Settled:
     """What is stored of a token, in the shape of a wish that was settled."""
     rows = tuple(GrantWish(grant.path, grant.role, grant.propagate) for grant in token.grants.all())
-    machines = tuple(row.machine for row in token.machine_rows.all())
-    return Settled(ceiling_of(token), token.role, rows if token.privilege_separation else None, machines)
+    return Settled(
+        ceiling_of(token),
+        token.role,
+        rows if token.privilege_separation else None,
+        tuple(row.machine for row in token.machine_rows.all()),
+        token.all_machines,
+        frozenset(token.extended),
+        book(token.organization_id, (row.role for row in rows)),
+    )
 
 
-def settle(organization: Organization, owner: User | Fleet, wish: Wish, by: Access) -> Settled:
+def settle(organization: Organization, owner: Owner, wish: Wish, by: Access) -> Settled:
     """The wish as stored values, checked for what can't be meant; not yet for what the issuer may give."""
     _require_consistent(wish, owner)
-    root = owner.path if isinstance(owner, Fleet) else ROOT
-    ceiling = _ceiling(organization, owner, wish, root, by)
+    roots = principals.roots_of(owner)
+    ceiling = _ceiling(organization, owner, wish, roots, by)
     if not ceiling:
         raise Invalid.field("scopes", "A token needs at least one scope.", "required")
-    if isinstance(owner, Fleet):
-        _require_fleet_scopes(ceiling)
+    if wish.extended:
+        _require_extendable(wish, roots)
+        ceiling |= {EXTENDED[name] for name in wish.extended}
+    principals.role_for(owner, ceiling)
     role = wish.role or ""
     if not wish.privilege_separation:
         return Settled(ceiling, role, None)
     if wish.grants is not None:
-        return Settled(ceiling, role, _grants(organization, root, wish.grants))
+        rows = _grants(organization, _limit(owner), wish.grants)
+        return Settled(ceiling, role, rows, roles=book(organization.pk, (row.role for row in rows)))
     if isinstance(wish.machines, tuple):
-        machines = _machines(organization, wish.machines, by, root)
+        machines = _machines(organization, wish.machines, by, _limit(owner))
         return Settled(ceiling, role, tuple(GrantWish(machine.path, "") for machine in machines), machines)
     issuer = issuing_token(by) if wish.machines is None else None
     if issuer and issuer.privilege_separation:
-        return _inherited(settled_of(issuer), ceiling, role, root)
-    return Settled(ceiling, role, (GrantWish(root, ""),))
+        return _inherited(settled_of(issuer), ceiling, role, roots)
+    if not roots:
+        raise Conflict("This group reaches nothing yet, so its tokens could not either.", code="no_paths")
+    everywhere = tuple(GrantWish(root, "") for root in roots)
+    return Settled(ceiling, role, everywhere, all_machines=True, extended=wish.extended or frozenset())
+
+
+def level_columns(settled: Settled) -> dict[str, Any]:
+    """What the token's row says of its access level."""
+    extended = {f"extended_{name}": name in settled.extended for name in EXTENDED}
+    return {"access_level": settled.access_level, "all_machines": settled.all_machines, **extended}
 
 
 def write(token: Token, settled: Settled) -> None:
@@ -148,15 +181,19 @@ def rows_as_json(rows: Iterable[GrantWish] | None) -> list[dict[str, object]] | 
     return [{"path": row.path, "role": row.role or None, "propagate": row.propagate} for row in rows]
 
 
-def _require_consistent(wish: Wish, owner: User | Fleet) -> None:
+def _require_consistent(wish: Wish, owner: Owner) -> None:
     if wish.scopes is not None and wish.role is not None:
         raise Invalid.field("role", "Say scopes or role, not both.", "contradiction")
     if wish.grants is not None and wish.machines is not None:
         raise Invalid.field("machines", "Say machines or grants, not both.", "contradiction")
     if wish.privilege_separation:
         return
-    if isinstance(owner, Fleet):
-        raise Invalid.field("privilege_separation", "A fleet's token is always separated.", "contradiction")
+    if kind_of(owner) not in ACTS_AS_OWNER:
+        kind = kind_of(owner)
+        article = "An" if kind[0] in "ao" else "A"
+        raise Invalid.field(
+            "privilege_separation", f"{article} {kind}'s token is always separated.", "contradiction"
+        )
     if wish.grants is not None or isinstance(wish.machines, tuple):
         raise Invalid.field(
             "grants" if wish.grants is not None else "machines",
@@ -165,58 +202,70 @@ def _require_consistent(wish: Wish, owner: User | Fleet) -> None:
         )
 
 
+def _require_extendable(wish: Wish, roots: tuple[str, ...]) -> None:
+    is_everywhere = wish.grants is None and not isinstance(wish.machines, tuple) and wish.privilege_separation
+    if (
+        LEVEL_OF_ROLE.get(wish.role or "") != Token.AccessLevel.ADMIN
+        or not is_everywhere
+        or ROOT not in roots
+    ):
+        raise Invalid.field(
+            "extended",
+            "Extended permissions are for the role Admin on all machines of the organization.",
+            "contradiction",
+        )
+
+
 def _ceiling(
-    organization: Organization, owner: User | Fleet, wish: Wish, root: str, by: Access
+    organization: Organization, owner: Owner, wish: Wish, roots: tuple[str, ...], by: Access
 ) -> frozenset[Scope]:
     if wish.scopes is not None:
         return wish.scopes
     if wish.role is not None:
-        if wish.role not in ROLE_SCOPES or wish.role == Role.NO_ACCESS:
+        roles = book(organization.pk, [wish.role])
+        if not roles.gives_something(wish.role):
             raise Invalid.field("role", "There is no such role that a token can have.", "unknown_role")
-        return role_scopes(wish.role, root)
+        return frozenset[Scope]().union(*(roles.scopes(wish.role, root) for root in roots or ("/*",)))
     if wish.grants == () or not wish.privilege_separation:
         return _all_that_may_be(organization, owner, by)
     raise Invalid.field("scopes", "Say scopes or role.", "required")
 
 
-def _all_that_may_be(organization: Organization, owner: User | Fleet, by: Access) -> frozenset[Scope]:
-    """Every scope that the principal may hold now; of an issuing token's child, those that it holds itself."""
-    if isinstance(owner, Fleet):
-        principal = TECHNICAL_FLEET_SCOPES
-    else:
-        principal = holdings.rights_of(owner, organization.pk).anywhere
-    return principal & by.rights(organization.pk).anywhere if by.token_id else principal
+def _all_that_may_be(organization: Organization, owner: Owner, by: Access) -> frozenset[Scope]:
+    """Every scope that the principal may hold; of an issuing token's child, those that it holds itself."""
+    most = principals.most_of(owner, organization.pk)
+    return most & by.rights(organization.pk).anywhere if by.token_id else most
 
 
-def _require_fleet_scopes(ceiling: frozenset[Scope]) -> None:
-    if beyond := sorted(ceiling - TECHNICAL_FLEET_SCOPES):
-        personal = sorted(ceiling & PERSONAL_ONLY)
-        detail = (
-            f"{personal[0]} is for personal tokens only."
-            if personal
-            else f"A fleet's token can't hold {', '.join(beyond)}."
-        )
-        raise Invalid.field("scopes", detail, "scope_not_for_kind")
+def _limit(owner: Owner) -> str:
+    """The path outside of which this owner's tokens can't be given rows: they would reach nothing there."""
+    return owner.path if isinstance(owner, Fleet) else ROOT
 
 
-def _inherited(issuer: Settled, ceiling: frozenset[Scope], role: str, root: str) -> Settled:
-    """Where nothing is said, a token's child is as restricted as it is: its rows at and below the root."""
-    rows = [row for row in issuer.rows or () if is_under(row.path, root)]
-    if all(row.path != root for row in rows):
-        rows += [GrantWish(root, row.role) for row in issuer.granted.winning(root)]
-    machines = tuple(machine for machine in issuer.machines if is_under(machine.path, root))
-    return Settled(ceiling, role, tuple(rows), machines)
+def _inherited(issuer: Settled, ceiling: frozenset[Scope], role: str, roots: tuple[str, ...]) -> Settled:
+    """Where nothing is said, a token's child is as restricted as it is: its rows at and below the roots."""
+    rows = [row for row in issuer.rows or () if _is_under_any(row.path, roots)]
+    for root in roots:
+        if all(row.path != root for row in rows):
+            rows += [GrantWish(root, row.role) for row in issuer.granted.winning(root)]
+    machines = tuple(machine for machine in issuer.machines if _is_under_any(machine.path, roots))
+    return Settled(ceiling, role, tuple(rows), machines, roles=issuer.roles)
+
+
+def _is_under_any(path: str, roots: tuple[str, ...]) -> bool:
+    return any(is_under(path, root) for root in roots)
 
 
 def _grants(organization: Organization, root: str, wishes: tuple[GrantWish, ...]) -> tuple[GrantWish, ...]:
     rows: list[GrantWish] = []
+    roles = book(organization.pk, (wish.role for wish in wishes))
     for index, wish in enumerate(wishes):
         path = places.resolved(organization.pk, wish.path, field=f"grants.{index}.path")
         if not is_under(path, root):
             raise Invalid.field(
                 f"grants.{index}.path", f"This owner's tokens reach nothing outside of {root}.", "bad_path"
             )
-        if wish.role not in ROLE_SCOPES:
+        if wish.role not in roles:
             raise Invalid.field(f"grants.{index}.role", "There is no such role.", "unknown_role")
         if any(row.path == path for row in rows):
             raise Invalid.field(f"grants.{index}.path", "There is another row for this path.", "duplicate")

@@ -16,11 +16,6 @@ from fleets import paths
 from fleets.models.people import SLUG, Organization, User
 
 
-class OwnerQuerySet(models.QuerySet[Any]):
-    def open(self) -> "OwnerQuerySet":
-        return self.filter(closed_at=None)
-
-
 class OwnedByOrganization(models.Model):
     """What fleets, groups and applications share: a slug that is never reused, a name, a version, and an end."""
 
@@ -33,8 +28,6 @@ class OwnedByOrganization(models.Model):
     version = models.PositiveBigIntegerField(default=1)
     created_at = models.DateTimeField(default=now)
     closed_at = models.DateTimeField(null=True, blank=True)
-
-    objects = OwnerQuerySet.as_manager()
 
     class Meta:
         abstract = True

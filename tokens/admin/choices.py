@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from config.edge.access import Access
 from fleets.admin.scope import organizations_seen, reach
 from fleets.authority import TECHNICAL_FLEET_SCOPES
-from fleets.models import Fleet, Organization, User
+from fleets.models import Application, Fleet, Group, Organization, User
 from fleets.scopes import Scope
-from tokens import policy
-from tokens.models import Token
+from tokens import policy, principals
+from tokens.kinds import Kind, Owner, kind_of, label_of
 
 
 @dataclass(frozen=True)
@@ -17,20 +17,20 @@ class OwnerChoice:
     """An owner for whom the caller may issue: what the address says, and what the page says."""
 
     organization: Organization
-    owner: User | Fleet
+    owner: Owner
 
     @property
     def key(self) -> str:
-        mine = "me" if isinstance(self.owner, User) else f"fleet:{self.owner.slug}"
+        mine = "me" if self.kind == Kind.PERSONAL else label_of(self.owner)
         return f"{self.organization.slug}/{mine}"
 
     @property
     def label(self) -> str:
-        return "Yourself" if isinstance(self.owner, User) else f"Fleet {self.owner.name}"
+        return "Yourself" if self.kind == Kind.PERSONAL else f"{self.kind.label} {self.owner.name}"
 
     @property
-    def kind(self) -> str:
-        return Token.Kind.PERSONAL if isinstance(self.owner, User) else Token.Kind.FLEET
+    def kind(self) -> Kind:
+        return kind_of(self.owner)
 
 
 def owner_choices(by: Access) -> list[OwnerChoice]:
@@ -38,9 +38,11 @@ def owner_choices(by: Access) -> list[OwnerChoice]:
     mine = set(by.user.memberships.active().values_list("organization_id", flat=True))
     choices = []
     for organization in organizations_seen(by):
-        owners: Iterable[User | Fleet] = reach(by, organization.pk).fleets.values()
-        if organization.pk in mine:
-            owners = [by.user, *owners]
+        owners: list[Owner] = [by.user] if organization.pk in mine else []
+        owners += reach(by, organization.pk).fleets.values()
+        owners += Group.objects.filter(organization=organization, closed_at=None)
+        owners += Application.objects.filter(organization=organization, closed_at=None)
+        owners += [organization, *technical_users_of(organization)]
         choices += [
             OwnerChoice(organization, owner)
             for owner in owners
@@ -49,9 +51,23 @@ def owner_choices(by: Access) -> list[OwnerChoice]:
     return choices
 
 
-def givable(by: Access, owner: User | Fleet, organization: Organization) -> set[Scope]:
+def technical_users_of(organization: Organization) -> Iterable[User]:
+    """Those that were made by hand."""
+    made = {"technical__organization": organization, "technical__kind": Kind.TECHNICAL_USER}
+    rows: Iterable[User] = User.objects.active().filter(**made)
+    return rows
+
+
+def givable(by: Access, owner: Owner, organization: Organization) -> set[Scope]:
     """The scopes that the caller could give a token of this owner."""
     rights = by.rights(organization.pk)
     if isinstance(owner, Fleet):
         return {Scope(name) for name in rights.at(owner.path)} & TECHNICAL_FLEET_SCOPES
-    return {Scope(name) for name in rights.anywhere}
+    if isinstance(owner, Application) and policy.owns(by, owner):
+        return set(principals.most_of(owner, organization.pk))
+    most = (
+        set(rights.anywhere)
+        if isinstance(owner, User)
+        else rights.anywhere & principals.most_of(owner, organization.pk)
+    )
+    return {Scope(name) for name in most}

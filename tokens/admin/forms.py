@@ -13,13 +13,14 @@ from config.edge.clock import now
 from config.edge.commands import CommandForm
 from fleets.admin.scope import reach
 from fleets.authority import ROLE_SCOPES, Role, role_scopes
-from fleets.models import Fleet, Machine, Organization, User
+from fleets.models import Fleet, Machine, Organization
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
 from fleets.scopes import Scope, parse_scopes
 from tokens import expiry, policy
 from tokens.admin import words
 from tokens.admin.choices import givable
+from tokens.kinds import Owner
 from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
 from tokens.models import Token
 from tokens.wishes import Expiry, Wish
@@ -89,7 +90,7 @@ class ReachForm(CommandForm):
         help_text="Needed for tokens of medium and high risk. Kept in the audit trail.",
     )
 
-    def __init__(self, *args: Any, organization: Organization, owner: User | Fleet, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, organization: Organization, owner: Owner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.organization, self.owner = organization, owner
         self.offered = self.offered_scopes()

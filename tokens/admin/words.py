@@ -75,4 +75,4 @@ def reach_of(token: Token) -> str:
     grants = [str(grant.path) for grant in token.grants.all()]
     if not grants:
         return "nothing"
-    return "all machines" if grants == [token.root] else some(grants)
+    return "all machines" if token.all_machines else some(grants)

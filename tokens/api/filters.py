@@ -15,6 +15,7 @@ from fleets.models import Machine
 from fleets.scopes import Risk, Scope
 from tokens import owners
 from tokens.decision import DerivedStatus
+from tokens.kinds import of_owner
 from tokens.models import Token, TokenQuerySet
 
 
@@ -52,9 +53,10 @@ class TokenFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
         found = owners.known(text, access)
         if not found:
             raise Missing("There is no such owner.")
-        fleets = [owner.pk for owner in found if owners.is_fleet(owner)]
-        people = [owner.pk for owner in found if not owners.is_fleet(owner)]
-        return tokens.filter(Q(owner_fleet__in=fleets) | Q(owner_user__in=people))
+        theirs = Q(pk__in=[])
+        for owner in found:
+            theirs |= of_owner(owner)
+        return tokens.filter(theirs)
 
     def of_risk(self, tokens: TokenQuerySet, _name: str, risk: str) -> TokenQuerySet:
         return tokens.filter(risk=Risk[risk.upper()])

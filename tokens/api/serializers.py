@@ -8,18 +8,17 @@ from rest_framework import serializers
 
 from config.edge.clock import now
 from config.edge.serializers import StrictSerializer, Text
-from fleets.authority import ROLE_SCOPES
-from fleets.models import NAME, Fleet, User
+from fleets.models import NAME, User
 from fleets.scopes import Risk, Scope, parse_scopes
 from tokens import expiry
 from tokens.changes import UNCHANGED, Edit, Unchanged
 from tokens.hints import hints_of, is_gone
+from tokens.kinds import Kind, Owner, kind_of
 from tokens.lifecycle import LONGEST_OVERLAP
-from tokens.models import Token
+from tokens.models import EXTENDED, Token
 from tokens.wishes import MOST_GRANTS, MOST_MACHINES, Expiry, GrantWish, Wish
 
 NOT_YET = "Not available yet: nothing is stored that is not enforced."
-LATER_KINDS = {"group", "organization", "application", "technical_user"}
 
 
 @extend_schema_field({"nullable": True, "description": NOT_YET, "deprecated": True})
@@ -133,7 +132,7 @@ class Machines(serializers.Field[Any, Any, Any, Any]):
 
 class GrantSerializer(StrictSerializer):
     path = serializers.CharField(max_length=255, trim_whitespace=False)
-    role = serializers.ChoiceField(choices=sorted(ROLE_SCOPES))
+    role = Text(max_length=63)
     propagate = serializers.BooleanField(default=True)
 
 
@@ -141,10 +140,17 @@ class AccessFields(StrictSerializer):
     """What a token shall reach: shared by issue and edit."""
 
     scopes = Scopes(required=False)
-    role = serializers.ChoiceField(choices=sorted(ROLE_SCOPES), required=False)
+    role = Text(max_length=63, required=False, help_text="A built-in role, or one of the organization's own.")
     machines = Machines(required=False)
     grants = serializers.ListField(child=GrantSerializer(), required=False, max_length=MOST_GRANTS)
-    extended = NotAvailable()
+    extended = serializers.ListField(
+        child=serializers.ChoiceField(choices=sorted(EXTENDED)), required=False, max_length=len(EXTENDED)
+    )
+
+    def validate_extended(self, names: list[str]) -> list[str]:
+        if len(set(names)) != len(names):
+            raise serializers.ValidationError("Name each once.", code="duplicate")
+        return names
 
     def wish(self, *, privilege_separation: bool = True) -> Wish:
         data = self.validated_data
@@ -154,6 +160,7 @@ class AccessFields(StrictSerializer):
             role=data.get("role"),
             machines=data.get("machines"),
             grants=None if rows is None else tuple(GrantWish(**row) for row in rows),
+            extended=frozenset(data["extended"]) if "extended" in data else None,
             privilege_separation=privilege_separation,
         )
 
@@ -162,14 +169,14 @@ class AccessFields(StrictSerializer):
         return bool(self.validated_data.keys() - {"reason"})
 
     def says_access(self) -> bool:
-        return bool({"scopes", "role", "machines", "grants"} & self.validated_data.keys())
+        return bool({"scopes", "role", "machines", "grants", "extended"} & self.validated_data.keys())
 
 
 class IssueSerializer(AccessFields):
     """The request to issue a token."""
 
     organization = serializers.CharField(max_length=63, required=False)
-    kind = serializers.ChoiceField(choices=sorted({*Token.Kind.values, *LATER_KINDS}), required=False)
+    kind = serializers.ChoiceField(choices=Kind.choices, required=False)
     owner = serializers.CharField(max_length=80, required=False)
     name = Text(max_length=63, validators=[NAME])
     description = Text(max_length=500, required=False, allow_blank=True, multiline=True)
@@ -181,11 +188,6 @@ class IssueSerializer(AccessFields):
     allowed_networks = NotAvailable()
     rate_limit = NotAvailable()
     access_windows = NotAvailable()
-
-    def validate_kind(self, kind: str) -> str:
-        if kind in LATER_KINDS:
-            raise serializers.ValidationError(NOT_YET, code="not_available")
-        return kind
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "expires_at" in attrs and "expires_in" in attrs:
@@ -264,7 +266,8 @@ def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
             for grant in token.grants.all()
         ],
         "privilege_separation": token.privilege_separation,
-        "extended": [],
+        "access_level": token.access_level,
+        "extended": token.extended,
         "created_at": _instant(token.created_at),
         "created_by": token.created_by_name if names_people else None,
         "approved_at": _instant(token.approved_at),
@@ -281,10 +284,11 @@ def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
     }
 
 
-def represent_owner(owner: User | Fleet) -> dict[str, str]:
-    if isinstance(owner, Fleet):
-        return {"type": "fleet", "id": str(owner.pk), "name": owner.slug}
-    return {"type": "person", "id": str(owner.pk), "name": owner.username}
+def represent_owner(owner: Owner) -> dict[str, str]:
+    """`type` is the token's kind, but that a personal token's owner is a person."""
+    kind = kind_of(owner)
+    name = owner.username if isinstance(owner, User) else owner.slug
+    return {"type": "person" if kind is Kind.PERSONAL else kind, "id": str(owner.pk), "name": name}
 
 
 def represent_machines(token: Token) -> Any:
@@ -292,8 +296,7 @@ def represent_machines(token: Token) -> Any:
     rows = list(token.machine_rows.all())
     if rows:
         return [{"id": str(row.machine_id), "name": row.name, "gone": is_gone(row, token)} for row in rows]
-    from_the_root = any(grant.path == token.root and not grant.role for grant in token.grants.all())
-    return "all" if from_the_root or not token.privilege_separation else []
+    return "all" if token.all_machines or not token.privilege_separation else []
 
 
 def _instant(value: datetime | None) -> str | None:

@@ -30,6 +30,7 @@ from tokens.api.serializers import (
 )
 from tokens.authentication import TokenAccess
 from tokens.issuance import Issued
+from tokens.kinds import Owner
 from tokens.models import Token
 from tokens.permissions import permissions_of
 
@@ -161,9 +162,10 @@ class TokenViewSet(ApiViewSet):
         for organization_id in self.access.organization_ids():
             authorize_somewhere(self.access, scope, organization_id)
 
-    def _authorize_owner(self, scope: str, owner: User | Fleet, organization: Organization) -> None:
-        """People see and manage their own tokens; for what belongs to others the scope is asked at the owner's path."""
-        if isinstance(owner, User) and self.access.user is not None and owner.pk == self.access.user.pk:
+    def _authorize_owner(self, scope: str, owner: Owner, organization: Organization) -> None:
+        """People see and manage their own tokens and those that they lead; for what belongs to others the scope is
+        asked at the owner's path."""
+        if policy.is_of(self.access, owner):
             # a token holds it somewhere: that was asked before
             self.access.note(scope, ROOT, organization.pk, allowed=True)
             return
@@ -287,7 +289,7 @@ def _represent_to_itself(token: Token) -> dict[str, Any]:
     return represent(token, names_people=token.kind == Token.Kind.PERSONAL)
 
 
-def _owner(data: dict[str, Any], organization: Organization, access: Access) -> User | Fleet:
+def _owner(data: dict[str, Any], organization: Organization, access: Access) -> Owner:
     kind, text = data.get("kind"), data.get("owner")
     if text is None:
         if kind in (None, Token.Kind.PERSONAL) and access.user is not None and access.user.is_person:
@@ -302,4 +304,4 @@ def _path(request: Request, token: Token) -> str:
     if extra or len(request.query_params.getlist("path")) > 1:
         raise Invalid.field(min(extra) if extra else "path", "Only one path.", "unknown_parameter")
     text = request.query_params.get("path")
-    return places.resolved(token.organization_id, text[:300]) if text else token.root
+    return places.resolved(token.organization_id, text[:300]) if text else token.default_path

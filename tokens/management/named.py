@@ -5,12 +5,19 @@ from uuid import UUID
 
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Invalid, Missing
-from fleets.models import Fleet, Organization, User
+from fleets.models import Organization, OwnedByOrganization
 from tokens import owners
+from tokens.kinds import PREFIX, Owner
 from tokens.models import Token, TokenQuerySet
 
+PREFIXES = ", ".join(
+    f"{prefix}<{'username' if kind == 'technical_user' else 'slug'}>"
+    for kind, prefix in PREFIX.items()
+    if prefix
+)
 
-def owner_of_new(text: str, slug: str | None) -> tuple[User | Fleet, Organization]:
+
+def owner_of_new(text: str, slug: str | None) -> tuple[Owner, Organization]:
     """An owner, and the one organization in which it can have a token."""
     found = _owners(text, slug)
     places = [(owner, organization) for owner in found for organization in _homes(owner, slug)]
@@ -42,23 +49,25 @@ def token(text: str, name: str, slug: str | None) -> Token:
     return found[0]
 
 
-def _owners(text: str, slug: str | None) -> list[User | Fleet]:
-    if text.startswith(owners.LATER):
-        raise Invalid(f"Owners such as {text} are not available yet.", code="not_available")
+def _owners(text: str, slug: str | None) -> list[Owner]:
     if not is_plain_text(text):
         raise Missing("There is no such owner.")
     ids = [_organization(slug).pk] if slug is not None else _all_ids()
     found = owners.named(text, ids)
     if not found:
         where = f" in {slug}" if slug is not None else ""
-        raise Missing(f"There is no owner {text}{where}: write a username, or fleet:<slug>.")
+        raise Missing(f"There is no owner {text}{where}: write a username, or {PREFIXES}.")
     return found
 
 
-def _homes(owner: User | Fleet, slug: str | None) -> list[Organization]:
+def _homes(owner: Owner, slug: str | None) -> list[Organization]:
     """Where an owner belongs now; of somebody who left, where they did, so that the verb can say that they left."""
-    if isinstance(owner, Fleet):
+    if isinstance(owner, Organization):
+        return [owner]
+    if isinstance(owner, OwnedByOrganization):
         return [owner.organization]
+    if not owner.is_person:
+        return [owner.technical.organization]
     theirs = Organization.objects.filter(memberships__user=owner).distinct()
     theirs = theirs.filter(slug=slug) if slug is not None else theirs
     present = theirs.filter(memberships__user=owner, memberships__left_at=None)

@@ -165,7 +165,7 @@ class Command(OperatorCommand):
     def _permissions(self, options: Options) -> None:
         token = _token(options)
         asked = options["path"]
-        path = token.root if asked is None else places.resolved(token.organization_id, asked)
+        path = token.default_path if asked is None else places.resolved(token.organization_id, asked)
         found = permissions_of(token, path)
         self._answer(found, text.facts(found), options)
 
