@@ -52,7 +52,8 @@ def one(text: str, organization: Organization, kind: str | None, by: Access | No
             "There is no such owner.",
             errors=Invalid.field("owner", "There is no such owner.", "not_found").errors,
         )
-    return found[0]
+    owner: Owner = found[0]
+    return owner
 
 
 def known(text: str, by: Access) -> list[Owner]:
@@ -85,8 +86,8 @@ def _rows(kind: Kind, word: str, organization_ids: list[UUID]) -> QuerySet[Any]:
         return here.select_related("organization")
     if kind is Kind.ORGANIZATION:
         return Organization.objects.filter(pk__in=organization_ids, slug=word)
+    users: QuerySet[Any] = User.objects.named(word)
     if kind is Kind.TECHNICAL_USER:
-        made = {"technical__kind": kind.value, "technical__organization_id__in": organization_ids}
-        return User.objects.named(word).filter(**made)
-    people = User.objects.people().named(word)
-    return people.filter(memberships__organization_id__in=organization_ids).distinct()
+        return users.filter(technical__kind=kind, technical__organization_id__in=organization_ids)
+    here = {"memberships__organization_id__in": organization_ids}
+    return users.filter(kind=User.Kind.PERSON, **here).distinct()
