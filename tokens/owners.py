@@ -89,5 +89,5 @@ def _rows(kind: Kind, word: str, organization_ids: list[UUID]) -> QuerySet[Any]:
     users: QuerySet[Any] = User.objects.named(word)
     if kind is Kind.TECHNICAL_USER:
         return users.filter(technical__kind=kind, technical__organization_id__in=organization_ids)
-    here = {"memberships__organization_id__in": organization_ids}
-    return users.filter(kind=User.Kind.PERSON, **here).distinct()
+    people = users.filter(kind=User.Kind.PERSON)
+    return people.filter(memberships__organization_id__in=organization_ids).distinct()
