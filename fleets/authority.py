@@ -309,7 +309,11 @@ class TokenRights:
         return None if self.rows is None else Walk(self.rows)
 
 
-def exceeding(inner: Rights, outer: Rights) -> list[tuple[str, str]]:
-    """The (scope, path) pairs that `inner` gives and `outer` does not, at every path where they can differ."""
-    everywhere = sorted(closure(inner.paths | outer.paths | {ROOT}))
-    return [(scope, path) for path in everywhere for scope in sorted(inner.at(path) - outer.at(path))]
+def exceeding(inner: Rights, *outer: Rights) -> list[tuple[str, str]]:
+    """The (scope, path) pairs that `inner` gives and no `outer` does, at every path where they can differ."""
+    everywhere = sorted(closure(inner.paths.union({ROOT}, *(rights.paths for rights in outer))))
+    return [
+        (scope, path)
+        for path in everywhere
+        for scope in sorted(inner.at(path).difference(*(rights.at(path) for rights in outer)))
+    ]
