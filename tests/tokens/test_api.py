@@ -34,7 +34,7 @@ from tokens.models import Token, TokenSecret
 TOKENS = f"{API}tokens/"
 FIELDS = {
     *("id", "organization", "kind", "owner", "principal", "name", "description", "status", "status_reason"),
-    *("risk", "scopes", "role", "machines", "grants", "privilege_separation", "extended"),
+    *("risk", "scopes", "role", "machines", "grants", "privilege_separation", "access_level", "extended"),
     *("created_at", "created_by", "approved_at", "expires_at", "rotate_every", "last_used_at"),
     *("last_used_address", "rotated_at", "rotation_due_at", "secret_hint", "restrictions"),
     *("emergency_access", "hints"),
@@ -89,6 +89,7 @@ def test_issuing_answers_with_the_token_and_once_with_its_secret(world: World, m
         "machines": "all",
         "grants": [{"n": 1, "path": "/fleets/edge", "role": None, "propagate": True}],
         "privilege_separation": True,
+        "access_level": "custom",
         "extended": [],
         "created_at": stamp,
         "created_by": world.manager.username,
@@ -152,17 +153,26 @@ def test_the_owner_is_named_by_kind_or_as_on_the_command_line(
         ({"kind": "fleet", "owner": "core"}, 404, [("owner", "not_found")]),
         ({"owner": "edge"}, 404, [("owner", "not_found")]),
         ({"owner": "nobody"}, 404, [("owner", "not_found")]),
-        ({"owner": "group:ops"}, 400, [("owner", "not_available")]),
-        ({"owner": "organization:acme"}, 400, [("owner", "not_available")]),
-        ({"owner": "application:shop"}, 400, [("owner", "not_available")]),
-        ({"owner": "technical:robot"}, 400, [("owner", "not_available")]),
         *(
-            ({"kind": kind, "owner": "x"}, 400, [("kind", "not_available")])
+            ({"owner": f"{prefix}:x"}, 404, [("owner", "not_found")])
+            for prefix in ("group", "organization", "application", "technical")
+        ),
+        *(
+            ({"kind": kind, "owner": "x"}, 404, [("owner", "not_found")])
             for kind in ("group", "organization", "application", "technical_user")
         ),
+        *(
+            ({"kind": kind}, 400, [("owner", "required")])
+            for kind in ("group", "application", "technical_user")
+        ),
+        ({"kind": "group", "owner": "application:x"}, 400, [("owner", "invalid")]),
+        ({"kind": "technical_user", "owner": "fleet:edge"}, 400, [("owner", "invalid")]),
         ({"kind": "robot"}, 400, [("kind", "invalid_choice")]),
-        ({"extended": ["templates"]}, 400, [("extended", "not_available")]),
-        ({"extended": []}, 400, [("extended", "not_available")]),
+        ({"extended": ["templates"]}, 400, [("extended", "contradiction")]),
+        ({"extended": ["templates", "templates"]}, 400, [("extended", "duplicate")]),
+        ({"extended": ["snapshots"]}, 400, [("extended.0", "invalid_choice")]),
+        ({"extended": "templates"}, 400, [("extended", "not_a_list")]),
+        ({"extended": []}, 201, []),
         ({"allowed_networks": ["10.0.0.0/8"]}, 400, [("allowed_networks", "not_available")]),
         ({"allowed_networks": None}, 400, [("allowed_networks", "not_available")]),
         ({"rate_limit": "10/minute"}, 400, [("rate_limit", "not_available")]),
@@ -200,7 +210,6 @@ def test_the_owner_is_named_by_kind_or_as_on_the_command_line(
         ({"scopes": [5]}, 400, [("scopes", "invalid")]),
         ({"scopes": None}, 400, [("scopes", "null")]),
         ({"role": "Viewer"}, 400, [("role", "contradiction")]),
-        ({"role": "Emperor"}, 400, [("role", "invalid_choice")]),
         ({"machines": []}, 400, [("machines", "empty")]),
         ({"machines": "some"}, 400, [("machines", "invalid")]),
         ({"machines": ["x"]}, 400, [("machines", "invalid")]),
@@ -373,7 +382,9 @@ def test_a_patch_changes_what_it_names(world: World, manager: APIClient) -> None
         ({"status": "active"}, [("status", "unknown_field")]),
         ({"risk": "low"}, [("risk", "unknown_field")]),
         ({"expires_in": "7d"}, [("expires_in", "unknown_field")]),
-        ({"extended": ["images"]}, [("extended", "not_available")]),
+        ({"extended": ["images"]}, [("extended", "contradiction")]),
+        ({"role": "Emperor"}, [("role", "unknown_role")]),
+        ({"role": "NoAccess"}, [("role", "unknown_role")]),
         ({"scopes": ["machines:read"], "role": "Viewer"}, [("role", "contradiction")]),
         ({"machines": "all", "grants": []}, [("machines", "contradiction")]),
         ({"scopes": ["tokens:manage"]}, [("scopes", "scope_not_for_kind")]),

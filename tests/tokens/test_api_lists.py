@@ -164,7 +164,7 @@ def test_the_other_filters_narrow_by_what_they_say(world: World, owner: APIClien
     ("query", "status"),
     [
         ({"status": "gone"}, 400),
-        ({"kind": "group"}, 400),
+        ({"kind": "robot"}, 400),
         ({"risk": "2"}, 400),
         ({"scope": "machines:*"}, 400),
         ({"machine": "x"}, 400),

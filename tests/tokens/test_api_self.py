@@ -77,7 +77,7 @@ def test_a_fleets_token_learns_nothing_of_people(world: World) -> None:
         ({"name": "other"}, (400, "unknown_field")),
         ({"description": "other"}, (400, "unknown_field")),
         ({"rotate_every": "30d"}, (400, "unknown_field")),
-        ({"extended": []}, (400, "not_available")),
+        ({"extended": ["images"]}, (400, "invalid")),
         ({"status": "active"}, (400, "unknown_field")),
     ],
 )

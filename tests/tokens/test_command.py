@@ -220,7 +220,8 @@ def test_modify_changes_what_is_named_and_nothing_else(acme: Organization) -> No
 
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {
-        *("scopes", "role", "risk", "description", "rotate_every", "rotation_due_at", "expires_at", "hints"),
+        *("scopes", "role", "access_level", "risk", "description"),
+        *("rotate_every", "rotation_due_at", "expires_at", "hints"),
     }
     assert as_json("modify", "fleet:edge", "ci", "--rotate-every", "never")["rotate_every"] is None
     assert as_json("modify", "fleet:edge", "ci", "--name", "robot")["name"] == "robot"
@@ -281,10 +282,11 @@ def test_an_owner_in_several_organizations_needs_one_named(acme: Organization) -
     [
         ("add nobody x --role Viewer", "no owner nobody"),
         ("add fleet:nope x --role Viewer", "no owner fleet:nope"),
-        ("add group:ops x --role Viewer", "not available yet"),
-        ("add organization:acme x --role Viewer", "not available yet"),
-        ("add application:app x --role Viewer", "not available yet"),
-        ("add technical:bot x --role Viewer", "not available yet"),
+        ("add group:ops x --role Viewer", "no owner group:ops"),
+        ("add organization:nope x --role Viewer", "no owner organization:nope"),
+        ("add application:app x --role Viewer", "no owner application:app"),
+        ("add technical:bot x --role Viewer", "no owner technical:bot"),
+        ("add technical:ada x --role Viewer", "no owner technical:ada"),
         ("add ada x --role Viewer --organization nope", "no organization nope"),
         ("add ada x --role Nope", "role"),
         ("add ada x --scope machines:*", "scopes: unknown scope"),

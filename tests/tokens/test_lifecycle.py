@@ -157,7 +157,7 @@ def raw(statement: str, *values: str) -> None:
         ({"status": "revoked"}, "an_ended_token_says_why"),
         ({"status_reason": "by_hand"}, "an_ended_token_says_why"),
         ({"lifetime": HOUR}, "a_lifetime_counts_from_approval"),
-        ({"privilege_separation": False}, "only_personal_tokens_go_unseparated"),
+        ({"privilege_separation": False}, "only_who_exists_goes_unseparated"),
         ({"kind": "personal"}, "a_token_has_the_owner_of_its_kind"),
         ({"owner_fleet": None}, "a_token_has_the_owner_of_its_kind"),
     ],

@@ -292,9 +292,9 @@ def represent_owner(owner: Owner) -> dict[str, str]:
 
 
 def represent_machines(token: Token) -> Any:
-    """ "all", or the machines that it was issued for; one that is gone from its place says so."""
+    """ "all", or the machines that it was issued for; one that is gone from its place says so. None once it ended."""
     rows = list(token.machine_rows.all())
-    if rows:
+    if rows or token.is_ended:
         return [{"id": str(row.machine_id), "name": row.name, "gone": is_gone(row, token)} for row in rows]
     return "all" if token.all_machines or not token.privilege_separation else []
 
