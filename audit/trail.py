@@ -1,5 +1,6 @@
 """Records one event, in the caller's transaction: no change without its event, no event without its change."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,6 +15,9 @@ from config.edge.access import Actor
 from config.edge.clock import now
 from config.edge.refusals import Unavailable
 from config.edge.scrubbing import scrubbed
+
+UNWRITTEN = "The audit trail can't be written, so nothing was done."
+BATCH = 1000  # events of one statement
 
 
 @dataclass(frozen=True)
@@ -55,33 +59,61 @@ def record(
 
     `data` is JSON and holds no secret; what a client put one into (a path, its user agent) is kept without it.
     """
-    about = target if isinstance(target, Target) else target.audit_target()
-    asked = context.current()
-    behind = by.on_behalf_of
-    event = Event(
-        at=now(),
-        action=action,
-        outcome=outcome,
-        reason=scrubbed(reason)[:1000],
-        organization_id=about.organization_id,
-        actor_type=by.actor.type,
-        actor_id=by.actor.id,
-        actor_label=scrubbed(by.actor.label)[:200],
-        on_behalf_of_type=behind.type if behind else "",
-        on_behalf_of_id=behind.id if behind else "",
-        on_behalf_of_label=scrubbed(behind.label)[:200] if behind else "",
-        target_type=about.type,
-        target_id=about.id,
-        target_label=scrubbed(about.label)[:200],
-        address=asked.address,
-        user_agent=scrubbed(asked.user_agent),
-        request_id=asked.request_id,
-        client_request_id=scrubbed(asked.client_request_id or "")[:64],
-        data=scrubbed(data or {}),
-    )
+    event = Event(**_said(action, by, data, outcome, reason), **_about(target))
     try:
         event.save()
     except AnyDatabaseError as error:
-        raise Unavailable("The audit trail can't be written, so nothing was done.") from error
-    frames.note_target(about.id)
+        raise Unavailable(UNWRITTEN) from error
+    frames.note_target(event.target_id)
     return event
+
+
+def record_all(
+    action: Action,
+    *,
+    by: HasActor,
+    targets: Iterable[Auditable | Target],
+    data: dict[str, Any] | None = None,
+    reason: str = "",
+) -> list[Event]:
+    """As `record`, the same event about each of many targets, in as few statements as hold them."""
+    said = _said(action, by, data, Outcome.ALLOWED, reason)
+    events = [Event(**said, **_about(target)) for target in targets]
+    try:
+        return Event.objects.bulk_create(events, batch_size=BATCH)
+    except AnyDatabaseError as error:
+        raise Unavailable(UNWRITTEN) from error
+
+
+def _said(
+    action: Action, by: HasActor, data: dict[str, Any] | None, outcome: Outcome, reason: str
+) -> dict[str, Any]:
+    """Everything that an event says but what it is about."""
+    asked, behind = context.current(), by.on_behalf_of
+    return {
+        "at": now(),
+        "action": action,
+        "outcome": outcome,
+        "reason": scrubbed(reason)[:1000],
+        "actor_type": by.actor.type,
+        "actor_id": by.actor.id,
+        "actor_label": scrubbed(by.actor.label)[:200],
+        "on_behalf_of_type": behind.type if behind else "",
+        "on_behalf_of_id": behind.id if behind else "",
+        "on_behalf_of_label": scrubbed(behind.label)[:200] if behind else "",
+        "address": asked.address,
+        "user_agent": scrubbed(asked.user_agent),
+        "request_id": asked.request_id,
+        "client_request_id": scrubbed(asked.client_request_id or "")[:64],
+        "data": scrubbed(data or {}),
+    }
+
+
+def _about(target: Auditable | Target) -> dict[str, Any]:
+    about = target if isinstance(target, Target) else target.audit_target()
+    return {
+        "organization_id": about.organization_id,
+        "target_type": about.type,
+        "target_id": about.id,
+        "target_label": scrubbed(about.label)[:200],
+    }

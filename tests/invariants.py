@@ -228,8 +228,8 @@ def _of_versions(*, valkey_lost_its_data: bool) -> Iterator[str]:
     """What is published is never newer than the database, and older only where the outbox still owes it."""
     owed: dict[str, int] = {}
     for row in OutboxRow.objects.filter(kind="versions"):
-        key, version = row.payload["key"], row.payload["version"]
-        owed[key] = max(version, owed.get(key, 0))
+        for key, version in currency.versions_in(row.payload).items():
+            owed[key] = max(version, owed.get(key, 0))
     versions = {
         currency.key(model.currency_kind, pk): version
         for model in (Organization, User, Token)

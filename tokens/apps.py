@@ -10,7 +10,7 @@ class TokensConfig(AppConfig):
         from audit import triggers
         from config.edge import health
         from fleets import consequences
-        from tokens import lifecycle, peppers
+        from tokens import lifecycle, peppers, revocation
 
         triggers.register(
             triggers.Trigger(
@@ -23,8 +23,8 @@ class TokensConfig(AppConfig):
         )
         consequences.register(
             consequences.Consequences(
-                member_left=lifecycle.member_left,
-                owner_closed=lifecycle.owner_closed,
+                member_left=revocation.member_left,
+                owner_closed=revocation.owner_closed,
                 has_grants_at=lifecycle.has_grants_at,
                 naming_role=lifecycle.naming_role,
             )

@@ -1,4 +1,4 @@
-"""What happens to a token after its issue: edit, rotate, disable, enable, revoke; and what departures end."""
+"""What happens to a token after its issue: edit, rotate, disable, enable. How it ends is in revocation."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,22 +11,24 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
-from fleets import currency, holdings
-from fleets.models import Membership, Organization
+from fleets import holdings
+from fleets.models import Organization
 from fleets.organization_policy import policy_of
 from fleets.scopes import Risk
 from tokens import changes, limits, policy, principals, wishes
 from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
 from tokens.changes import Edit as Edit
 from tokens.changes import Unchanged as Unchanged
+from tokens.effects import effect_of
 from tokens.issuance import Issued, new_secret
-from tokens.kinds import Owner
-from tokens.models import Grant, Token, TokenMachine, TokenQuerySet, TokenSecret
+from tokens.kinds import ACTS_AS_OWNER
+from tokens.models import Grant, Token, TokenSecret
+from tokens.revocation import NOT_YOURS
+from tokens.revocation import revoke as revoke  # the last move of a life, for who calls the others
 from tokens.risk import require_reason, risk_of
 from tokens.wishes import Settled
 
 LONGEST_OVERLAP = timedelta(days=7)
-NOT_YOURS = "You may not manage this token."
 
 
 @verb(Action.TOKEN_EDITED)
@@ -39,17 +41,21 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
     if isinstance(change.wish, wishes.Wish):
         wishes.lock_vmids(token.organization, change.wish)
     before, after = wishes.settled_of(token), changes.after(token, change, by)
-    principals.suit(token, principals.role_for(token.owner, after.ceiling))
-    widens = changes.widens(token, change, before, after)
-    only_narrows = change.is_of_access_only and not widens
+    if token.kind not in ACTS_AS_OWNER:  # its owner before its technical user: the one order of locks
+        limits.lock_list(token.organization, token.owner)
+    if after.ceiling != before.ceiling:
+        principals.suit(token, after.ceiling, is_narrower=after.ceiling < before.ceiling)
+    effect = effect_of(token, change, before, after)
+    only_narrows = change.is_of_access_only and not effect.widens
     require(only_narrows or not is_itself, "A token only narrows itself.", "widens_itself")
     risk = risk_of(after.ceiling, privilege_separation=token.privilege_separation)
-    if widens:
+    if effect.widens:
         _require_may_widen(token, change, after, by)
         _require_settled_at_once(token, risk, reason, by)
     token.claim()
     written = _write(token, change, before, after, risk)
-    data = {"changes": {name: pair for name, pair in written.items() if pair[0] != pair[1]}, "widens": widens}
+    differing = {name: pair for name, pair in written.items() if pair[0] != pair[1]}
+    data = {"changes": differing, **effect.as_json()}
     record(Action.TOKEN_EDITED, by=by, target=token, reason=reason, data=data)
     return token.presented()
 
@@ -111,29 +117,6 @@ def enable(token: Token, *, reason: str = "", by: Access) -> Token:
     return token.presented()
 
 
-@verb(Action.TOKEN_REVOKED)
-def revoke(token: Token, *, reason: str = "", by: Access) -> Token:
-    """End a token for ever, whatever anybody does to it at the same time."""
-    is_itself = by.token_id == token.pk
-    require(is_itself or policy.may_manage(by, token), NOT_YOURS)
-    _end(token, Token.Reason.BY_ITSELF if is_itself else Token.Reason.BY_HAND, by, reason)
-    return token.presented()
-
-
-def member_left(membership: Membership, by: Access) -> list[str]:
-    """Who leaves an organization takes their personal tokens with them; what they made for others lives on.
-
-    The names of those that ended.
-    """
-    theirs = Token.objects.of_owner(membership.user).filter(organization=membership.organization_id)
-    return _end_all(theirs, Token.Reason.OWNER_LEFT, by)
-
-
-def owner_closed(owner: Owner, by: Access) -> list[str]:
-    """What closes takes its tokens with it; the labels of those that ended."""
-    return _end_all(Token.objects.of_owner(owner), Token.Reason.OWNER_CLOSED, by)
-
-
 def has_grants_at(organization_id: UUID, path: str) -> bool:
     return Grant.objects.filter(token__organization_id=organization_id, path=path).exists()
 
@@ -142,24 +125,6 @@ def naming_role(organization_id: UUID, role: str) -> list[str]:
     """The live tokens, by id, of which a row names the role."""
     rows = Grant.objects.filter(token__organization_id=organization_id, role=role)
     return list(rows.values_list("token_id", flat=True).distinct().order_by("token_id"))
-
-
-def _end_all(tokens: TokenQuerySet, status_reason: str, by: Access) -> list[str]:
-    ended = list(tokens.not_ended().select_related("principal").order_by("pk"))
-    for token in ended:
-        _end(token, status_reason, by, "")
-    return [token.name for token in ended]
-
-
-def _end(token: Token, status_reason: str, by: Access, reason: str) -> None:
-    """Under the row's lock, so that it wins over whatever else was read before; grants go, the row stays."""
-    principals.retire(token)
-    fresh = currency.lock(token)
-    token.status, token.version = fresh.status, fresh.version
-    token.move_to(Token.Status.REVOKED, status_reason=status_reason)
-    Grant.objects.filter(token=token).delete()
-    TokenMachine.objects.filter(token=token).delete()
-    record(Action.TOKEN_REVOKED, by=by, target=token, reason=reason, data={"status_reason": status_reason})
 
 
 def _require_may_reveal(token: Token, by: Access) -> None:

@@ -4,6 +4,9 @@ What a verb asks here is asked under the locks of `lock_owner`, with rights that
 """
 
 from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Model, QuerySet
 
 from config.edge.access import Access
 from config.edge.clock import now
@@ -17,25 +20,45 @@ from tokens.models import Token
 from tokens.wishes import Expiry, Settled, issuing_token, settled_of
 
 
+def lock_list(organization: Organization, owner: Owner) -> Model | None:
+    """Lock the row behind which all of an owner's tokens queue: whoever adds one, gives one a new secret, ends all of
+    them or takes the owner away. None where nothing of the owner is there any more."""
+    rows: QuerySet[Any]
+    if isinstance(owner, OwnedByOrganization):
+        rows = type(owner)._default_manager.filter(pk=owner.pk, organization=organization)
+    elif isinstance(owner, Organization):
+        rows = Organization.objects.filter(pk=organization.pk)
+    elif owner.is_person:
+        here = Membership.objects.present().filter(user=owner, organization=organization)
+        rows = here.select_related("user")
+    else:
+        rows = User.objects.filter(pk=owner.pk, technical__organization=organization)
+    return rows.select_for_update(of=("self",), no_key=True).first()
+
+
 def lock_owner(organization: Organization, owner: Owner, by: Access) -> None:
     """Queue behind a departure or closing that is under way; Conflict where it has happened.
 
     It may have changed what the caller holds, so that is read again.
     """
-    if isinstance(owner, OwnedByOrganization):
-        rows = type(owner)._default_manager.select_for_update(no_key=True).filter(organization=organization)
-        if not rows.filter(pk=owner.pk, closed_at=None).exists():
+    if not _is_there(lock_list(organization, owner)):
+        if not isinstance(owner, User):
             raise Conflict(f"This {kind_of(owner)} is closed.", code="owner_closed")
-    elif isinstance(owner, User) and owner.is_person:
-        memberships = Membership.objects.select_for_update(no_key=True).active()
-        live = User.objects.active().filter(pk=owner.pk)
-        if not memberships.filter(user__in=live, organization=organization).exists():
-            raise Conflict("This person is no active member of the organization.", code="owner_inactive")
-    elif isinstance(owner, User):
-        users = User.objects.select_for_update(no_key=True).active()
-        if not users.filter(pk=owner.pk, technical__organization=organization).exists():
-            raise Conflict("This technical user was removed.", code="owner_inactive")
+        who = (
+            "person is no active member of the organization"
+            if owner.is_person
+            else "technical user was removed"
+        )
+        raise Conflict(f"This {who}.", code="owner_inactive")
     by.refresh()
+
+
+def _is_there(row: Model | None) -> bool:
+    if isinstance(row, OwnedByOrganization):
+        return row.closed_at is None
+    if isinstance(row, Membership):
+        return row.suspended_at is None and row.user.is_live()
+    return row.is_live() if isinstance(row, User) else row is not None
 
 
 def require_within(

@@ -20,7 +20,7 @@ from fleets.models import Fleet, Group, Organization, TechnicalUser, User
 from fleets.paths import ROOT
 from fleets.scopes import ALL_SCOPES, PERSONAL_ONLY, Scope
 from tokens.kinds import ACTS_AS_OWNER, Kind, Owner, kind_of
-from tokens.models import Token
+from tokens.models import Token, TokenQuerySet
 
 
 def roots_of(owner: Owner) -> tuple[str, ...]:
@@ -85,8 +85,15 @@ def make(token: Token, owner: Owner, role: str) -> User:
     return user
 
 
-def suit(token: Token, role: str) -> None:
-    """Give the token's technical user the role that its ceiling asks for now."""
+def suit(token: Token, ceiling: frozenset[Scope], *, is_narrower: bool) -> None:
+    """Give the token's technical user the role that its new ceiling asks for. A narrower one, of which its owner's
+    roles no longer cover all, keeps the role that it has."""
+    try:
+        role = role_for(token.owner, ceiling)
+    except Invalid:
+        if is_narrower:
+            return
+        raise
     rows = TechnicalUser.objects.filter(user=token.principal).exclude(role=role)
     if token.kind not in ACTS_AS_OWNER and rows.update(role=role):
         currency.raise_(token.principal)
@@ -99,6 +106,12 @@ def retire(token: Token) -> None:
     token.principal.is_active = False
     token.principal.save(update_fields=["is_active"])
     currency.raise_(token.principal)
+
+
+def retire_all(tokens: TokenQuerySet) -> None:
+    """As `retire`, for all of them at once."""
+    own = tokens.exclude(kind__in=ACTS_AS_OWNER).values("principal")
+    currency.change_all(currency.lock_all(User.objects.filter(pk__in=own).only("version")), is_active=False)
 
 
 def _roles_of(owner: Owner) -> dict[str, frozenset[Scope]]:
