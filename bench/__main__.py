@@ -103,7 +103,7 @@ def _results(names: list[str], found: Rounds, database: str) -> dict[str, Any]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "mode": MODE,
         "database": database,
-        "web": f"granian WSGI, {WORKERS} workers, {THREADS} threads each",
+        "web": f"waitress, {WORKERS} processes, {THREADS} threads each",
         "load": load.tool(),
         "machine": f"{os.cpu_count()} CPUs, Python {platform.python_version()}, shared by servers and load",
         "http": rows,

@@ -1,5 +1,6 @@
 """What everything is compared with: an empty Django view, and one of REST framework, without any middleware."""
 
+import logging
 import os
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+logging.basicConfig(level=logging.INFO)  # which says when the server listens
 settings.configure(
     SECRET_KEY=os.urandom(32).hex(),
     ALLOWED_HOSTS=["127.0.0.1"],

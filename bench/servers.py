@@ -83,40 +83,48 @@ def _manage(variables: Mapping[str, str], *words: str) -> str:
 
 @contextlib.contextmanager
 def _web(application: str, variables: Mapping[str, str], data: Path, ready: str) -> Iterator[str]:
-    """One granian, stopped afterwards; its log goes to the folder."""
-    with reserved_port("127.0.0.1", "0") as port, (data / f"{application}.log").open("wb") as log:
+    """Some processes that share a port, stopped afterwards; their log goes to the folder."""
+    with reserved_port("127.0.0.1", "0") as port, contextlib.ExitStack() as stack:
+        log = data / f"{application}.log"
+        processes = [stack.enter_context(_process(application, port, variables, log)) for _ in range(WORKERS)]
+        end = time.monotonic() + START_DEADLINE
+        while log.read_text(encoding="utf-8").count("listening") < WORKERS or not _answers(port, ready):
+            if time.monotonic() > end or any(process.poll() is not None for process in processes):
+                raise RuntimeError(f"the web server did not get ready on {ready}")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _process(
+    application: str, port: int, variables: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"),
-                *("--port", str(port), "--workers", str(WORKERS), "--blocking-threads", str(THREADS)),
-                *("--no-ws", "--no-access-log", application),
+                *(sys.executable, "-m", "config.web", "--port", str(port), "--threads", str(THREADS)),
+                application,
             ],
             cwd=REPOSITORY,
             env=variables,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             preexec_fn=functools.partial(die_with_parent, os.getpid()),  # noqa: PLW1509
         )
-        try:
-            _wait(port, ready, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
 
 
-def _wait(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_DEADLINE
-    while True:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", path)
-            if connection.getresponse().status < 400:
-                return
-        if time.monotonic() > end or process.poll() is not None:
-            raise RuntimeError(f"the web server did not get ready on {path}")
-        time.sleep(0.1)
+def _answers(port: int, path: str) -> bool:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", path)
+        return connection.getresponse().status < 400
+    return False

@@ -1,4 +1,4 @@
-"""The WSGI application that granian, or any WSGI server, runs. It does not start on settings that would be unsafe."""
+"""The WSGI application that `config.web` serves. It does not start on settings that would be unsafe."""
 
 import os
 

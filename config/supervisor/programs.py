@@ -47,12 +47,7 @@ def valkey(folder: DataFolder) -> Program:
 
 
 def web(bind: str, port: int, environment: Mapping[str, str]) -> Program:
-    command = (
-        *("granian", "--interface", "wsgi", "--host", bind, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", "8", "--no-ws", "--no-access-log"),
-        *("--workers-kill-timeout", "5", "config.wsgi:application"),
-    )
-    return _python("web", command, environment)
+    return _python("web", ("config.web", "--bind", bind, "--port", str(port)), environment)
 
 
 def worker(environment: Mapping[str, str]) -> Program:

@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -60,12 +60,18 @@ class Process:
 
 
 class Web(Process):
-    """granian, spoken to byte by byte."""
+    """The web server, spoken to byte by byte."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        program: Callable[[str, int, Mapping[str, str]], programs.Program] = programs.web,
+    ) -> None:
         self.port = _free_port()
-        program = programs.web("127.0.0.1", self.port, {**os.environ, **(environment or {})})
-        super().__init__(program, folder / "web.log")
+        run = program("127.0.0.1", self.port, {**os.environ, **(environment or {})})
+        super().__init__(run, folder / "web.log")
         self._wait_until_it_answers()
 
     def send(self, target: str, *header_lines: bytes, method: str = "GET", body: bytes = b"") -> Answer:
@@ -79,12 +85,19 @@ class Web(Process):
         return self.send_bytes(b"\r\n".join(head) + b"\r\n\r\n" + body)
 
     def send_bytes(self, raw: bytes) -> Answer:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        return _answer(self.exchange(raw))
+
+    def exchange(self, raw: bytes) -> bytes:
+        """All that comes back until the connection is closed."""
+        with self.connect() as connection:
             try:
                 connection.sendall(raw)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # it answered before it had read everything
-            return _answer(_everything(connection))
+            return _everything(connection)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_DEADLINE
