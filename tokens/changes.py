@@ -1,11 +1,10 @@
-"""What an edit makes of a token, and whether that widens it: judged by effect, whatever was asked for."""
+"""What an edit makes of a token. What the token gains and loses by it is for effects."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from config.edge.access import Access
-from config.edge.clock import now
-from fleets.authority import Role, exceeding
+from fleets.authority import Role
 from tokens.models import Token
 from tokens.wishes import Settled, Wish, settle, settled_of
 
@@ -66,19 +65,3 @@ def after(token: Token, change: Edit, by: Access) -> Settled:
 
 def _stays_admin_of_all(named: Wish) -> bool:
     return named.role == Role.ADMIN and named.grants is None and named.machines in (None, "all")
-
-
-def widens(token: Token, change: Edit, before: Settled, after: Settled) -> bool:
-    """Whether the token could do anything more, anywhere, whatever its principal may; or for longer.
-
-    A larger ceiling is more even where no row gives it: roles in rows may grow up to it.
-    """
-    gains = not after.ceiling <= before.ceiling or exceeding(after.granted, before.granted)
-    return bool(gains) or _is_later(token, change)
-
-
-def _is_later(token: Token, change: Edit) -> bool:
-    end = token.expires_at if token.lifetime is None else now() + token.lifetime
-    if isinstance(change.expires_at, Unchanged) or end is None:
-        return False
-    return change.expires_at is None or change.expires_at > end

@@ -13,9 +13,9 @@ from fleets.paths import ROOT
 from fleets.policy import may_see_people
 from fleets.scopes import Scope
 from fleets.visibility import reach
-from tokens import policy
 from tokens.kinds import PREFIX, Kind, Owner
 
+SEES = frozenset({Scope.TOKENS_READ, Scope.TOKENS_MANAGE, Scope.PERMISSIONS_MANAGE})
 _BY_SLUG: dict[Kind, type[Fleet | Group | Application]] = {
     Kind.FLEET: Fleet,
     Kind.GROUP: Group,
@@ -67,17 +67,16 @@ def known(text: str, by: Access) -> list[Owner]:
 
 
 def may_know(by: Access, owner: Owner, organization_id: UUID) -> bool:
-    """Fleets by whom they are in reach of; people by who may see people; the others by who sees the organization's
-    tokens, manages its permissions or leads them."""
+    """Fleets by whom they are in reach of; people by who may see people. The organization by all of it, and what else
+    it has by its people in their session, and by tokens that see its tokens or manage its permissions."""
     if isinstance(owner, Fleet):
         return owner.slug in reach(by, organization_id).fleets
-    if isinstance(owner, User):
+    if isinstance(owner, User) and owner.is_person:
         is_oneself = by.user is not None and by.user.pk == owner.pk
         return is_oneself or may_see_people(by, ROOT, organization_id)
-    if isinstance(owner, Group | Application) and policy.owns(by, owner):
-        return True
-    seeing = {Scope.TOKENS_READ, Scope.TOKENS_MANAGE, Scope.PERMISSIONS_MANAGE}
-    return by.is_operator or bool(seeing & by.rights(organization_id).at(ROOT))
+    if isinstance(owner, Organization) or by.is_browser_session or by.is_operator:
+        return organization_id in by.organization_ids()
+    return bool(SEES & by.rights(organization_id).at(ROOT))
 
 
 def _rows(kind: Kind, word: str, organization_ids: list[UUID]) -> QuerySet[Any]:

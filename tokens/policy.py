@@ -73,7 +73,7 @@ def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
         if SEES & rights.at(ROOT):
             visible |= here & ~Q(kind=Kind.FLEET)
         elif by.user is not None and (by.is_browser_session or SEES & rights.anywhere):
-            visible |= here & Q(owner_user=by.user)
+            visible |= here & Q(kind=Kind.PERSONAL, owner_user=by.user)
         if by.is_browser_session and by.user is not None:
             visible |= here & Q(owner_group__in=led_by(by.user, Group))
             visible |= here & Q(owner_application__in=led_by(by.user, Application))

@@ -42,7 +42,7 @@ def most_of(owner: Owner, organization_id: UUID) -> frozenset[Scope]:
 
 def role_for(owner: Owner, ceiling: frozenset[Scope]) -> str:
     """The smallest role of a new technical user that covers the ceiling; Invalid where none does."""
-    if isinstance(owner, User):
+    if isinstance(owner, User) and owner.is_person:
         return ""
     roles = _roles_of(owner)
     for role, scopes in roles.items():
@@ -53,7 +53,7 @@ def role_for(owner: Owner, ceiling: frozenset[Scope]) -> str:
         detail = f"{personal[0]} is for personal tokens only."
     else:
         article = "An" if kind_of(owner) in (Kind.ORGANIZATION, Kind.APPLICATION) else "A"
-        detail = f"{article} {kind_of(owner)}'s token can't hold {', '.join(beyond)}."
+        detail = f"{article} {kind_of(owner).label.lower()}'s token can't hold {', '.join(beyond)}."
     raise Invalid.field("scopes", detail, "scope_not_for_kind")
 
 

@@ -129,7 +129,6 @@ def settle(organization: Organization, owner: Owner, wish: Wish, by: Access) -> 
     if wish.extended:
         _require_extendable(wish, roots)
         ceiling |= {EXTENDED[name] for name in wish.extended}
-    principals.role_for(owner, ceiling)
     role = wish.role or ""
     if not wish.privilege_separation:
         return Settled(ceiling, role, None)

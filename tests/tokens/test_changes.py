@@ -151,6 +151,10 @@ def test_an_edit_is_one_event_that_says_what_was_and_what_is(world: World) -> No
     assert (event.action, event.reason) == ("token.edited", "Less is enough")
     assert event.data == {
         "widens": False,
+        "gained": [],
+        "gained_count": 0,
+        "lost": ["machines:operate on /fleets/edge", "snapshots:read on /fleets/edge"],
+        "lost_count": 2,
         "changes": {
             "name": [issued.token.name, "renamed"],
             "risk": ["medium", "low"],
@@ -165,7 +169,8 @@ def test_an_edit_of_nothing_is_an_event_of_nothing(world: World) -> None:
 
     edit(issued)
 
-    assert last_event().data == {"changes": {}, "widens": False}
+    nothing = {"widens": False, "gained": [], "gained_count": 0, "lost": [], "lost_count": 0}
+    assert last_event().data == {"changes": {}, **nothing}
 
 
 def test_a_name_that_is_taken_is_refused_and_changes_nothing(world: World) -> None:

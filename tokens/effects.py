@@ -1,0 +1,126 @@
+"""What a token gains and loses by an edit: judged by effect, whatever was asked for, and told in words."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from config.edge.access import Rights
+from config.edge.clock import now
+from fleets.authority import exceeding
+from fleets.paths import ROOT, closure, unnamed_child
+from tokens.changes import Edit, Unchanged
+from tokens.models import Token
+from tokens.wishes import Settled
+
+MOST_WORDS = 50  # of what was gained, and of what was lost, in an event
+MOST_EXCEPTIONS = 3  # that a sentence names one by one
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a token can do more, and what less, whoever its principal is."""
+
+    gained: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def widens(self) -> bool:
+        return bool(self.gained)
+
+    def as_json(self) -> dict[str, object]:
+        """For the trail: the first of each, and how many there are."""
+        return {
+            "widens": self.widens,
+            "gained": list(self.gained[:MOST_WORDS]),
+            "gained_count": len(self.gained),
+            "lost": list(self.lost[:MOST_WORDS]),
+            "lost_count": len(self.lost),
+        }
+
+
+def effect_of(token: Token, change: Edit, before: Settled, after: Settled) -> Effect:
+    """Compared at every path where the two can differ, and in how long the token works.
+
+    A larger ceiling is more even where no row gives it: roles in rows may grow up to it.
+    """
+    gained, lost = exceeding(after.granted, before.granted), exceeding(before.granted, after.granted)
+    everywhere = closure(before.granted.paths | after.granted.paths | {ROOT})
+    longer, shorter = _ends(token, change)
+    return Effect(
+        (*longer, *_of_ceiling(after, before, gained), *told(gained, everywhere, after.granted, keeps=True)),
+        (*shorter, *_of_ceiling(before, after, lost), *told(lost, everywhere, after.granted, keeps=False)),
+    )
+
+
+def told(pairs: list[tuple[str, str]], everywhere: Iterable[str], after: Rights, *, keeps: bool) -> list[str]:
+    """(scope, path) pairs that were gained (`keeps`) or lost, as few sentences: each holds at its path and, as far as
+    is not said otherwise, below it."""
+    paths_of: dict[str, set[str]] = defaultdict(set)
+    for scope, path in pairs:
+        paths_of[scope].add(path)
+    paths = sorted(everywhere)
+    return [
+        f"{scope} {where}"
+        for scope in sorted(paths_of)
+        for where in _places(
+            paths_of[scope], paths, {path for path in paths if (scope in after.at(path)) is keeps}
+        )
+    ]
+
+
+def _places(changed: set[str], paths: list[str], true: set[str]) -> list[str]:
+    """The fewest places that lead to all the changed paths: the highest of them, and where below them it is not so.
+
+    `true` are the paths of which the sentence would be true; `paths` come with all that is above them, and sorted, so
+    that what stands for the unnamed children of a path comes before those that are named.
+    """
+    exceptions: dict[str, list[str]] = {}
+    reaching: dict[str, str | None] = {}  # by path: the place that reaches below it
+    for path in paths:
+        above = path.rpartition("/")[0] or ROOT
+        place = reaching.get(above) if path != ROOT else None
+        if place is not None and path not in true:
+            exceptions[place].append(path)
+            place = None
+        elif place is None and path in changed:
+            exceptions[path] = []
+            place = path
+            if path.endswith("*"):
+                reaching[above] = place
+        child = unnamed_child(path)
+        reaching[path] = place if child is None or child in true else None
+    return [_place(path, except_on, is_deep=reaching[path] == path) for path, except_on in exceptions.items()]
+
+
+def _place(path: str, except_on: list[str], *, is_deep: bool) -> str:
+    if path.endswith("*"):
+        words = f"below {path.removesuffix('*').rstrip('/') or ROOT}"
+    else:
+        words = f"on {path}" if is_deep else f"on {path} itself"
+    if except_on:
+        more = len(except_on) - MOST_EXCEPTIONS
+        named = ", ".join(except_on[:MOST_EXCEPTIONS])
+        words += f", except on {named}" + (f" and {more} more" if more > 0 else "")
+    return words
+
+
+def _of_ceiling(larger: Settled, smaller: Settled, pairs: list[tuple[str, str]]) -> list[str]:
+    """The scopes of one ceiling that are not in the other, but for those of which a path is told."""
+    told_of = {scope for scope, _ in pairs}
+    return [f"{scope} in the ceiling" for scope in sorted(larger.ceiling - smaller.ceiling - told_of)]
+
+
+def _ends(token: Token, change: Edit) -> tuple[list[str], list[str]]:
+    """What a new expiry gains, and what it loses. A lifetime that waits for its approval counts as if it began now."""
+    end = token.expires_at if token.lifetime is None else now() + token.lifetime
+    new = end if isinstance(change.expires_at, Unchanged) else change.expires_at
+    if new == end:
+        return [], []
+    if new is None or (end is not None and new > end):
+        return [f"use {_until(new)}, not {_until(end)}"], []
+    return [], [f"use {_until(end)}, now {_until(new)}"]
+
+
+def _until(end: datetime | None) -> str:
+    return "for ever" if end is None else f"until {end.isoformat().replace('+00:00', 'Z')}"
