@@ -57,6 +57,7 @@ COMMANDS = [
     Command("POST", "tokens/{id}/disable/", {"reason": "because"}),
     Command("POST", "tokens/{id}/revoke/", {"reason": "because"}),
     Command("POST", "tokens/{id}/enable/", {"reason": "because"}, lambda side: side.disabled.token.pk),
+    Command("POST", "tokens/revoke-all/", {"owner": "fleet:acme-edge", "reason": "because"}),
     Command("PATCH", "token/", {"scopes": ["machines:read"]}),
     Command("POST", "token/rotate/", {"overlap": "1h"}),
     Command("POST", "machines/", {"fleet": "acme-edge", "name": "new"}),

@@ -391,6 +391,18 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
         400,
         lambda side: {**ISSUE, "grants": [{"path": side.fleet.path, "role": "Viewer"}]},
     ),
+    ("post", "tokens/revoke-all/", "organization"): (
+        404,
+        lambda side: {
+            "organization": side.organization.slug,
+            "owner": f"fleet:{side.fleet.slug}",
+            "reason": "because",
+        },
+    ),
+    ("post", "tokens/revoke-all/", "owner"): (
+        404,
+        lambda side: {"owner": f"fleet:{side.fleet.slug}", "reason": "because"},
+    ),
     ("patch", "tokens/{id}/", "machines"): (404, lambda side: {"machines": [str(side.machine.pk)]}),
     ("patch", "tokens/{id}/", "grants"): (
         400,

@@ -56,6 +56,14 @@ def revoke(world: World) -> Send:
     return _by_the_owner(world, "post", f"tokens/{_token(world)}/revoke/", {})
 
 
+def revoke_all(world: World) -> Send:
+    fleet = factories.make_fleet(world.organization)
+    for _ in range(3):
+        make_token(fleet, "machines:read")
+    body = {"owner": f"fleet:{fleet.slug}", "reason": "They leaked"}
+    return _by_the_owner(world, "post", "tokens/revoke-all/", body)
+
+
 def rotate_itself(world: World) -> Send:
     return _by_itself(world, "post", "token/rotate/", {})
 
@@ -155,7 +163,7 @@ COMMANDS = [
     *(
         Command(prepare.__name__, 200, prepare)
         for prepare in (
-            *(edit, rotate, disable, enable, revoke, rotate_itself, narrow_itself),
+            *(edit, rotate, disable, enable, revoke, revoke_all, rotate_itself, narrow_itself),
             *(retag, move, configure, change_role, suspend, resume, change_fleet_role, set_policy),
         )
     ),

@@ -4,11 +4,13 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from tokens.api import views
+from tokens.api.revoke_all import RevokeAllView
 
 router = SimpleRouter()
 router.register("tokens", views.TokenViewSet, basename="token")
 
 urlpatterns = [
+    path("tokens/revoke-all/", RevokeAllView.as_view(), name="revoke-all"),
     *router.urls,
     path("token/", views.OwnTokenView.as_view(), name="own-token"),
     path("token/rotate/", views.OwnTokenRotateView.as_view(), name="own-token-rotate"),

@@ -8,17 +8,16 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.edge.access import Access, authorize, authorize_list, authorize_somewhere
-from config.edge.refusals import Invalid, Missing, Refused
+from config.edge.access import Access, authorize_list
+from config.edge.refusals import Invalid, Refused
 from config.edge.views import ApiViewSet, EdgeView, idempotent
 from fleets import places
-from fleets.models import Fleet, Organization, User
-from fleets.paths import ROOT
+from fleets.models import Organization
 from fleets.scopes import Scope
 from fleets.visibility import organization as organization_of
 from fleets.visibility import sole_organization
-from tokens import issuance, lifecycle, owners, policy
-from tokens.api import schema
+from tokens import issuance, lifecycle
+from tokens.api import lookup, schema
 from tokens.api.filters import TokenFilter
 from tokens.api.serializers import (
     EditSerializer,
@@ -30,7 +29,6 @@ from tokens.api.serializers import (
 )
 from tokens.authentication import TokenAccess
 from tokens.issuance import Issued
-from tokens.kinds import Owner
 from tokens.models import Token
 from tokens.permissions import permissions_of
 
@@ -51,7 +49,7 @@ class TokenViewSet(ApiViewSet):
     def get_queryset(self) -> Any:
         if getattr(self, "swagger_fake_view", False):
             return Token.objects.none()
-        return policy.visible_to(self.access, Token.objects.presented())
+        return lookup.visible(self.access)
 
     @extend_schema(responses=schema.TokenPage)
     def list(self, request: Request) -> Response:
@@ -64,13 +62,12 @@ class TokenViewSet(ApiViewSet):
     @extend_schema(request=IssueSerializer, responses={201: schema.IssuedToken})
     @idempotent
     def create(self, request: Request) -> Response:
-        if self.access.token_id:
-            self._authorize_somewhere(Scope.TOKENS_MANAGE)
+        lookup.require_somewhere(self.access, Scope.TOKENS_MANAGE)
         body = IssueSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         organization = organization_of(self.access, body.validated_data.get("organization"))
-        owner = _owner(body.validated_data, organization, self.access)
-        self._authorize_owner(Scope.TOKENS_MANAGE, owner, organization)
+        owner = lookup.owner(self.access, body.validated_data, organization)
+        lookup.require_of(self.access, Scope.TOKENS_MANAGE, owner, organization)
         data = body.validated_data
         issued = issuance.issue(
             organization,
@@ -87,12 +84,12 @@ class TokenViewSet(ApiViewSet):
 
     @extend_schema(responses=schema.TokenRepresentation)
     def retrieve(self, request: Request, pk: str) -> Response:
-        token = self._token(pk, Scope.TOKENS_READ)
+        token = lookup.token(self.access, pk, Scope.TOKENS_READ)
         return self.answer(token, represent(token))
 
     @extend_schema(request=EditSerializer, responses=schema.TokenRepresentation)
     def partial_update(self, request: Request, pk: str) -> Response:
-        token = self._token(pk, Scope.TOKENS_MANAGE)
+        token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
         body = EditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -106,7 +103,7 @@ class TokenViewSet(ApiViewSet):
     @action(detail=True, methods=["post"])
     @idempotent
     def rotate(self, request: Request, pk: str) -> Response:
-        token = self._token(pk, Scope.TOKENS_MANAGE)
+        token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
         body = RotateSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -130,46 +127,16 @@ class TokenViewSet(ApiViewSet):
     @extend_schema(parameters=[PATH], responses=schema.Permissions)
     @action(detail=True, methods=["get"])
     def permissions(self, request: Request, pk: str) -> Response:
-        token = self._token(pk, Scope.TOKENS_READ)
+        token = lookup.token(self.access, pk, Scope.TOKENS_READ)
         return Response(permissions_of(token, _path(request, token)), headers=NO_STORE)
 
     def _move(self, verb: Any, pk: str) -> Response:
-        token = self._token(pk, Scope.TOKENS_MANAGE)
+        token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
         body = ReasonSerializer(data=self.request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
         moved: Token = verb(token, reason=body.validated_data.get("reason", ""), by=self.access)
         return self.answer(moved, represent(moved))
-
-    def _token(self, pk: str, scope: str) -> Token:
-        """A token that the caller may see and, if it is a token that calls, ask this of."""
-        if self.access.token_id:
-            self._authorize_somewhere(scope)
-        token: Token | None = (
-            self.get_queryset().filter(pk=pk[:100]).first() if pk.isascii() and pk.isalnum() else None
-        )
-        if token is None:
-            self._note_missing(scope)
-            raise Missing("There is no such token.")
-        self._authorize_owner(scope, token.owner, token.organization)
-        return token
-
-    def _note_missing(self, scope: str) -> None:
-        for organization_id in self.access.organization_ids() if self.access.token_id else ():
-            self.access.note(scope, ROOT, organization_id, allowed=False)
-
-    def _authorize_somewhere(self, scope: str) -> None:
-        for organization_id in self.access.organization_ids():
-            authorize_somewhere(self.access, scope, organization_id)
-
-    def _authorize_owner(self, scope: str, owner: Owner, organization: Organization) -> None:
-        """People see and manage their own tokens and those that they lead; for what belongs to others the scope is
-        asked at the owner's path."""
-        if policy.is_of(self.access, owner):
-            # a token holds it somewhere: that was asked before
-            self.access.note(scope, ROOT, organization.pk, allowed=True)
-            return
-        authorize(self.access, scope, owner.path if isinstance(owner, Fleet) else ROOT, organization.pk)
 
 
 class OwnTokenView(EdgeView):
@@ -286,17 +253,7 @@ def reveal(view: EdgeView, issued: Issued, *, status: int) -> Response:
 
 def _represent_to_itself(token: Token) -> dict[str, Any]:
     """A fleet's token learns nothing of people."""
-    return represent(token, names_people=token.kind == Token.Kind.PERSONAL)
-
-
-def _owner(data: dict[str, Any], organization: Organization, access: Access) -> Owner:
-    kind, text = data.get("kind"), data.get("owner")
-    if text is None:
-        if kind in (None, Token.Kind.PERSONAL) and access.user is not None and access.user.is_person:
-            owner: User = access.user
-            return owner
-        raise Invalid.field("owner", "Say whose token this is.", "required")
-    return owners.one(text, organization, kind, access)
+    return represent(token, names_people=token.kind != Token.Kind.FLEET)
 
 
 def _path(request: Request, token: Token) -> str:
