@@ -13,6 +13,7 @@ from fleets.paths import ROOT
 from fleets.policy import may_see_people
 from fleets.scopes import Scope
 from fleets.visibility import reach
+from tokens import policy
 from tokens.kinds import PREFIX, Kind, Owner
 
 SEES = frozenset({Scope.TOKENS_READ, Scope.TOKENS_MANAGE, Scope.PERMISSIONS_MANAGE})
@@ -29,6 +30,12 @@ def kind_named(text: str) -> tuple[Kind, str]:
         if prefix and text.startswith(prefix):
             return kind, text.removeprefix(prefix)
     return Kind.PERSONAL, text
+
+
+def said_of_kind(text: str, kind: str | None) -> str:
+    """The words as the command line has them, where a kind was said besides them and they don't say one."""
+    said, word = kind_named(text)
+    return PREFIX[Kind(kind)] + word if kind and said is Kind.PERSONAL else text
 
 
 def named(text: str, organization_ids: Iterable[UUID]) -> list[Owner]:
@@ -67,15 +74,17 @@ def known(text: str, by: Access) -> list[Owner]:
 
 
 def may_know(by: Access, owner: Owner, organization_id: UUID) -> bool:
-    """Fleets by whom they are in reach of; people by who may see people. The organization by all of it, and what else
-    it has by its people in their session, and by tokens that see its tokens or manage its permissions."""
+    """Fleets by whom they are in reach of; people by who may see people; the organization by all of it, and its groups
+    by its people in their session. The others by who leads them, sees its tokens or manages its permissions."""
     if isinstance(owner, Fleet):
         return owner.slug in reach(by, organization_id).fleets
     if isinstance(owner, User) and owner.is_person:
         is_oneself = by.user is not None and by.user.pk == owner.pk
         return is_oneself or may_see_people(by, ROOT, organization_id)
-    if isinstance(owner, Organization) or by.is_browser_session or by.is_operator:
+    if isinstance(owner, Organization) or (isinstance(owner, Group) and by.is_browser_session):
         return organization_id in by.organization_ids()
+    if isinstance(owner, Application) and policy.owns(by, owner):
+        return True
     return bool(SEES & by.rights(organization_id).at(ROOT))
 
 

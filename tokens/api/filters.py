@@ -26,7 +26,10 @@ class TokenFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
         choices=[(status, status) for status in DerivedStatus], method="of_status"
     )
     kind = django_filters.ChoiceFilter(choices=Token.Kind.choices)
-    owner = django_filters.CharFilter(method="of_owner")
+    owner = django_filters.CharFilter(
+        method="of_owner",
+        help_text="A username, or fleet:, group:, organization:, application:, technical: and a slug or username.",
+    )
     risk = django_filters.ChoiceFilter(choices=[(risk.label, risk.label) for risk in Risk], method="of_risk")
     scope = django_filters.ChoiceFilter(
         choices=[(scope, scope) for scope in Scope], field_name="scope_rows__scope"
@@ -48,9 +51,10 @@ class TokenFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-fil
         return tokens.with_status(status, now())
 
     def of_owner(self, tokens: TokenQuerySet, _name: str, text: str) -> TokenQuerySet:
-        """As on the command line: a username, or `fleet:<slug>`; what the caller may not see is a 404."""
+        """As on the command line: a username, or `fleet:<slug>`; with a kind its slug or username alone will do. What
+        the caller may not see is a 404."""
         access = access_of(self.request)
-        found = owners.known(text, access)
+        found = owners.known(owners.said_of_kind(text, self.form.cleaned_data.get("kind")), access)
         if not found:
             raise Missing("There is no such owner.")
         theirs = Q(pk__in=[])

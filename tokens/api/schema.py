@@ -3,10 +3,13 @@
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tokens.decision import DerivedStatus
-from tokens.models import Token
+from tokens.models import EXTENDED, Token
+
+OWNER_TYPES = ["person", "fleet", "group", "organization", "application", "technical_user"]
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -29,15 +32,32 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 
 class Owner(serializers.Serializer[Any]):
-    type = serializers.ChoiceField(choices=["person", "fleet"])
+    type = serializers.ChoiceField(choices=OWNER_TYPES)
     id = serializers.UUIDField()
     name = serializers.CharField()
 
 
-class TokenMachineRow(serializers.Serializer[Any]):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    gone = serializers.BooleanField()
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "enum": ["all"]},
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "id": {"type": "string", "format": "uuid"},
+                        "name": {"type": "string"},
+                        "gone": {"type": "boolean", "description": "No longer where the token reaches it."},
+                    },
+                    "required": ["id", "name", "gone"],
+                },
+            },
+        ]
+    }
+)
+class TokenMachines(serializers.JSONField):
+    """ "all", or the machines that it was issued for."""
 
 
 class GrantRow(serializers.Serializer[Any]):
@@ -66,10 +86,14 @@ class TokenRepresentation(serializers.Serializer[Any]):
     risk = serializers.ChoiceField(choices=["low", "medium", "high"])
     scopes = serializers.ListField(child=serializers.CharField())
     role = serializers.CharField(allow_null=True)
-    machines = TokenMachineRow(many=True, help_text='Or "all".')
+    machines = TokenMachines()
     grants = GrantRow(many=True)
     privilege_separation = serializers.BooleanField()
-    extended = serializers.ListField(child=serializers.CharField())
+    access_level = serializers.ChoiceField(
+        choices=[level.value for level in Token.AccessLevel],
+        help_text="Operator or admin of all or of selected machines; whatever else is custom.",
+    )
+    extended = serializers.ListField(child=serializers.ChoiceField(choices=sorted(EXTENDED)))
     created_at = serializers.DateTimeField()
     created_by = serializers.CharField(allow_null=True)
     approved_at = serializers.DateTimeField(allow_null=True)

@@ -3,6 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tokens.kinds import PREFIX
+
+PREFIX_OF_TYPE: dict[str, str] = {kind.value: prefix for kind, prefix in PREFIX.items()}
+
 
 def facts(data: Mapping[str, Any]) -> str:
     width = max(len(name) for name in data) + 2
@@ -38,5 +42,5 @@ def _of_mapping(value: Mapping[str, Any]) -> str:
         gives = value.get("scope") or value["role"] or "all its scopes"
         return f"{gives} on {value['path']}" if value["path"] else str(gives)
     if "name" in value:
-        return f"fleet:{value['name']}" if value.get("type") == "fleet" else str(value["name"])
+        return PREFIX_OF_TYPE.get(value.get("type", ""), "") + str(value["name"])
     return ", ".join(f"{name} {_written(inner)}" for name, inner in value.items() if inner is not None) or "-"

@@ -29,17 +29,18 @@ from tokens.management.operator_command import (
     as_operator,
     operator_label,
 )
-from tokens.models import Token
+from tokens.models import EXTENDED, Token
 from tokens.permissions import permissions_of
 
-OWNER = "a username, or fleet:<slug>"
+OWNER = f"a username, or {named.PREFIXES}"
 COLUMNS = ("organization", "owner", "name", "status", "risk", "expires_at", "last_used_at", "id")
 MOVES = {
     "disable": ("refuse a token until it is enabled", lifecycle.disable),
     "enable": ("let a disabled token work again", lifecycle.enable),
     "revoke": ("end a token for ever", lifecycle.revoke),
-    "delete": ("the same as revoke: the row is kept for the audit trail", lifecycle.revoke),
+    "delete": ("the same as revoke: it ends for ever; the row is kept for the audit trail", lifecycle.revoke),
 }
+NO_EXTENDED = "none"
 Options = dict[str, Any]
 
 
@@ -161,6 +162,8 @@ class Command(OperatorCommand):
         _, verb = MOVES[options["verb"]]
         verb(token, reason=body.validated_data["reason"], by=as_operator(token.owner_user))
         self._done(token, options)
+        if verb is lifecycle.revoke:
+            self.say("It has ended for ever: nothing brings it back, and its name is not used again.")
 
     def _permissions(self, options: Options) -> None:
         token = _token(options)
@@ -198,6 +201,12 @@ def _add_settings(parser: ArgumentParser) -> None:
     parser.add_argument("--role", help="a role's scopes instead")
     parser.add_argument("--machines", nargs="+", metavar="ID|all", help="ids of machines, or all")
     parser.add_argument(
+        "--extended",
+        action="append",
+        choices=[*EXTENDED, NO_EXTENDED],
+        help=f"with the role Admin on all machines; may be repeated; {NO_EXTENDED} takes them away",
+    )
+    parser.add_argument(
         "--expire", metavar="DATE|never", help="2030-12-31 (00:00 UTC), an instant, 90d or never"
     )
     parser.add_argument("--description")
@@ -209,10 +218,12 @@ def _add_settings(parser: ArgumentParser) -> None:
 
 def _settings(options: Options) -> dict[str, Any]:
     """What was said of a token's settings, as a request's body would."""
-    names = ("scopes", "role", "machines", "description", "rotate_every", "reason")
+    names = ("scopes", "role", "machines", "extended", "description", "rotate_every", "reason")
     said = {name: options[name] for name in names if options[name] is not None}
     if said.get("machines") == ["all"]:
         said["machines"] = "all"
+    if said.get("extended") == [NO_EXTENDED]:
+        said["extended"] = []
     return said
 
 
