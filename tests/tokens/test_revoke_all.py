@@ -1,9 +1,12 @@
 """Mass revocation: one list ends, whole and at once, and no other."""
 
+import io
+import json
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
@@ -467,3 +470,44 @@ def test_a_stranger_is_refused(world: World) -> None:
     make_token(world.edge, "machines:read")
     assert ask(APIClient(), "fleet:edge").status_code == 401
     assert ask(session_client(make_person()), "fleet:edge").status_code in (400, 404)
+
+
+# At the server's own command line
+
+
+def command(*words: str) -> str:
+    out = io.StringIO()
+    call_command("token", "revoke-all", *words, stdout=out, stderr=io.StringIO())
+    return out.getvalue()
+
+
+def test_the_operator_ends_a_list_by_one_command(world: World) -> None:
+    issued = [make_token(world.edge, "machines:read") for _ in range(2)]
+    kept = make_token(world.core, "machines:read")
+
+    done = json.loads(command("fleet:edge", "--reason", REASON, "--format", "json"))
+
+    assert done["revoked"] == 2
+    assert [status_of(one)[0] for one in (*issued, kept)] == ["revoked", "revoked", "active"]
+    found = Event.objects.filter(action="token.revoked")
+    assert set(found.values_list("actor_type", "actor_id", "reason")) == {("system", "operator", REASON)}
+    assert {event.data["batch"] for event in found} == {done["batch"]}
+    assert "revoked" in command("fleet:edge", "--reason", REASON)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fleet:edge"], "--reason"),
+        (["fleet:edge", "--reason", " "], "reason"),
+        (["fleet:nope", "--reason", REASON], "no owner"),
+        (["fleet:edge", "a-name", "--reason", REASON], "unrecognized"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_ends_nothing(world: World, words: list[str], said: str) -> None:
+    issued = make_token(world.edge, "machines:read")
+
+    with pytest.raises(CommandError, match=said):
+        command(*words)
+
+    assert status_of(issued) == ("active", "")

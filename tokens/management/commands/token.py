@@ -12,7 +12,7 @@ from config.edge.clock import now
 from config.edge.refusals import Invalid
 from fleets import places
 from fleets.models import User
-from tokens import expiry, issuance, lifecycle
+from tokens import expiry, issuance, lifecycle, revocation
 from tokens.api.serializers import (
     EditSerializer,
     IssueSerializer,
@@ -41,6 +41,7 @@ MOVES = {
     "delete": ("the same as revoke: it ends for ever; the row is kept for the audit trail", lifecycle.revoke),
 }
 NO_EXTENDED = "none"
+OF_A_LIST = {"list", "revoke-all"}
 Options = dict[str, Any]
 
 
@@ -56,6 +57,7 @@ class Command(OperatorCommand):
             add_format(of_verb)
             if name != "list":
                 of_verb.add_argument("owner", metavar="OWNER", help=OWNER)
+            if name not in OF_A_LIST:
                 of_verb.add_argument("name", metavar="NAME")
             return of_verb
 
@@ -73,6 +75,8 @@ class Command(OperatorCommand):
         rotate.add_argument("--overlap", help="how long the old secret stays valid, such as 24h; at most 7d")
         for name, (what, _) in MOVES.items():
             verb(name, what).add_argument("--reason", default="")
+        revoke_all = verb("revoke-all", "end all the tokens of an owner for ever")
+        revoke_all.add_argument("--reason", required=True, help="kept with the event of each")
         verb("info", "show a token")
         permissions = verb("permissions", "show what a token may do at a path, and by which entry")
         permissions.add_argument("--path", help="the owner's root where none is given")
@@ -87,6 +91,7 @@ class Command(OperatorCommand):
             "info": self._info,
             "modify": self._modify,
             "rotate": self._rotate,
+            "revoke-all": self._revoke_all,
             "permissions": self._permissions,
         }
         acts.get(options["verb"], self._move)(options)
@@ -164,6 +169,16 @@ class Command(OperatorCommand):
         self._done(token, options)
         if verb is lifecycle.revoke:
             self.say("It has ended for ever: nothing brings it back, and its name is not used again.")
+
+    def _revoke_all(self, options: Options) -> None:
+        owner, organization = named.owner_of_new(options["owner"], options["organization"])
+        body = ReasonSerializer(data={"reason": options["reason"]})
+        body.is_valid(raise_exception=True)
+        by = as_operator(owner if isinstance(owner, User) else None)
+        batch = revocation.revoke_all(organization, owner=owner, reason=body.validated_data["reason"], by=by)
+        done = {"revoked": batch.revoked, "batch": str(batch.id)}
+        self._answer(done, text.facts(done), options)
+        self._say_how()
 
     def _permissions(self, options: Options) -> None:
         token = _token(options)
