@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -12,8 +13,8 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, InsufficientScope, Invalid
-from fleets import consequences, currency, paths, policy
-from fleets.models import AclEntry, Fleet, Machine, MachineAction, MachineTag
+from fleets import consequences, currency, inventory, paths, policy
+from fleets.models import AclEntry, Fleet, Machine, MachineAction, MachineTag, MachineTemplate
 from fleets.scopes import Scope
 
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=/-]{0,62}")
@@ -27,14 +28,21 @@ def register(
     kind: str = Machine.Kind.VIRTUAL,
     vmid: int | None = None,
     tags: Iterable[str] = (),
+    template: UUID | None = None,
     by: Access,
 ) -> Machine:
-    """Add a machine to a fleet. Conflict where its name or vmid is borne by a live one, or the vmid has entries."""
+    """Add a machine to a fleet. Conflict where its name or vmid is borne by a live one, or the vmid has entries.
+
+    `template` is the id of one of the organization: a quick machine starts with its configuration.
+    """
     if not policy.may_register(by, fleet):
         raise InsufficientScope(Scope.MACHINES_WRITE, fleet.path)
     if vmid is not None:
         _require_free(fleet, vmid)
     machine = Machine(organization_id=fleet.organization_id, fleet=fleet, name=name, kind=kind, vmid=vmid)
+    if template is not None:
+        machine.template = inventory.named(MachineTemplate, "template", template, fleet.organization)
+        machine.configuration = dict(machine.template.configuration)
     machine.full_clean(validate_unique=False, validate_constraints=False)
     _save(machine)
     _set_tags(machine, tags)
@@ -44,7 +52,12 @@ def register(
         Action.MACHINE_REGISTERED,
         by=by,
         target=machine,
-        data={"fleet": fleet.slug, "vmid": vmid, "kind": kind},
+        data={
+            "fleet": fleet.slug,
+            "vmid": vmid,
+            "kind": kind,
+            "template": str(template) if template else None,
+        },
     )
     return machine
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from uuid import UUID
 
+from django.db.models import Model
+
 from config.edge.access import Access
 from fleets.authority import (
     Holding,
@@ -15,11 +17,26 @@ from fleets.authority import (
     role_scopes,
 )
 from fleets.holdings import entries_of_group
-from fleets.models import Fleet, Group, Machine, Membership, Organization, TechnicalUser
+from fleets.models import (
+    Fleet,
+    Group,
+    Image,
+    Machine,
+    MachineTemplate,
+    Membership,
+    Network,
+    Organization,
+    TechnicalUser,
+)
 from fleets.paths import ROOT
 from fleets.scopes import Scope
 
 RULED_BY_OWNERS = {Membership.Role.OWNER, Membership.Role.ADMIN}
+MANAGED_BY: dict[type[Model], Scope] = {
+    MachineTemplate: Scope.TEMPLATES_MANAGE,
+    Network: Scope.NETWORKS_MANAGE,
+    Image: Scope.IMAGES_MANAGE,
+}
 
 
 def may_open_organization(by: Access) -> bool:
@@ -141,6 +158,11 @@ def may_configure(by: Access, machine: Machine) -> bool:
 def may_operate(by: Access, machine: Machine) -> bool:
     """Who holds machines:operate at the machine."""
     return by.permits(Scope.MACHINES_OPERATE, machine.path, machine.organization_id)
+
+
+def may_manage_inventory(by: Access, kind: type[Model], organization: Organization) -> bool:
+    """See, add, change and remove templates, networks, images: who holds the scope of that kind at the root."""
+    return by.permits(MANAGED_BY[kind], ROOT, organization.pk)
 
 
 def manages_permissions(by: Access, path: str, organization: Organization) -> bool:

@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from audit.models import Event
 from config.edge.access import Access
-from fleets import access, machines, membership, organizations
+from fleets import access, inventory, machines, membership, organizations
 from fleets.access import PersonAccess
 from fleets.models import (
     AclEntry,
@@ -15,8 +15,11 @@ from fleets.models import (
     FleetMembership,
     Group,
     GroupMembership,
+    Image,
     Machine,
+    MachineTemplate,
     Membership,
+    Network,
     Organization,
     User,
 )
@@ -94,6 +97,22 @@ def make_group_member(group: Group, role: str = "user", *, user: User | None = N
 
 def make_machine(fleet: Fleet, name: str = "", **fields: Any) -> Machine:
     return machines.register(fleet, name=name or f"machine-{next(_numbers)}", by=operator, **fields)
+
+
+def make_template(organization: Organization, name: str = "", **fields: Any) -> MachineTemplate:
+    return inventory.add_template(
+        organization, name=name or f"template-{next(_numbers)}", by=operator, **fields
+    )
+
+
+def make_network(organization: Organization, name: str = "", **fields: Any) -> Network:
+    return inventory.add_network(
+        organization, name=name or f"network-{next(_numbers)}", by=operator, **fields
+    )
+
+
+def make_image(organization: Organization, name: str = "", **fields: Any) -> Image:
+    return inventory.add_image(organization, name=name or f"image-{next(_numbers)}", by=operator, **fields)
 
 
 def make_entry(

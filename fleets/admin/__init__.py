@@ -1,5 +1,5 @@
 """The estate's pages in the admin. Importing the package registers them, and who may sign in."""
 
-from fleets.admin import entrance, machines, organizations, owners
+from fleets.admin import entrance, inventory, machines, organizations, owners
 
-__all__ = ["entrance", "machines", "organizations", "owners"]
+__all__ = ["entrance", "inventory", "machines", "organizations", "owners"]

@@ -13,8 +13,9 @@ from config.edge.facts import Cell, Fact, Section
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin, together
 from fleets import machines, policy
+from fleets.admin.inventory import PartField, item_cell
 from fleets.admin.scope import FleetFilter, OrganizationFilter, fleet_of, fleets_seen, linked, offer, reach
-from fleets.models import Fleet, Machine
+from fleets.models import Fleet, Machine, MachineTemplate
 
 LISTED = 20  # requested actions that a page shows
 
@@ -40,11 +41,20 @@ class RegistrationForm(CommandForm):
         required=False, min_value=1, max_value=2**31 - 1, label="VMID", help_text="Where the machine has one."
     )
     tags = TagsField()
+    template = PartField(MachineTemplate, "A quick machine starts with its configuration.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fleets = {str(row.pk): row for row in fleets_open_to(self.by)}
         offer(self, "fleet", [(key, f"{row.name} ({row.organization})") for key, row in self.fleets.items()])
+        self.offer_templates()
+
+    def offer_templates(self) -> None:
+        """For a quick machine; who sees no template is not asked for one."""
+        field = self.fields["template"]
+        assert isinstance(field, PartField)
+        if not field.offer(self.by, {row.organization for row in self.fleets.values()}):
+            del self.fields["template"]
 
     def clean_fleet(self) -> Fleet:
         return self.fleets[self.cleaned_data["fleet"]]
@@ -136,8 +146,11 @@ class MachineAdmin(ScopedAdmin):
         rows = together(reached, Machine.objects.all())
         return rows.select_related("fleet", "organization").prefetch_related("tag_rows")
 
+    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.select_related("fleet", "organization", "template__organization")
+
     def facts(self, row: Machine, by: Access) -> list[Fact]:
-        fleet = linked(row.fleet)
+        fleet, template = linked(row.fleet), item_cell(row.template, by)
         return [
             Fact("Name", row.name),
             Fact("Fleet", fleet.text, fleet.link),
@@ -145,6 +158,7 @@ class MachineAdmin(ScopedAdmin):
             Fact("Kind", row.kind),
             Fact("VMID", row.vmid),
             Fact("Tags", self.tag_list(row)),
+            Fact("Made from", template.text, template.link),
             Fact("Registered", row.registered_at),
             Fact("Path", row.path),
         ]

@@ -6,7 +6,18 @@ import django_filters
 from django import forms
 from django.db.models import QuerySet
 
-from fleets.models import Fleet, FleetMembership, Group, GroupMembership, Machine, Membership, Organization
+from fleets.models import (
+    Fleet,
+    FleetMembership,
+    Group,
+    GroupMembership,
+    Image,
+    Machine,
+    MachineTemplate,
+    Membership,
+    Network,
+    Organization,
+)
 
 
 class WholeNumberFilter(django_filters.Filter):  # type: ignore[misc]
@@ -82,4 +93,25 @@ class MachineFilters(Filters):
 
     class Meta:
         model = Machine
+        fields: list[str] = []
+
+
+class TemplateFilters(Filters):
+    name = django_filters.CharFilter("name", "iexact")
+    search = django_filters.CharFilter("name", "icontains", help_text="In the name.")
+
+    class Meta:
+        model = MachineTemplate
+        fields: list[str] = []
+
+
+class NetworkFilters(TemplateFilters):
+    class Meta:
+        model = Network
+        fields: list[str] = []
+
+
+class ImageFilters(TemplateFilters):
+    class Meta:
+        model = Image
         fields: list[str] = []

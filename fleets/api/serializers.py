@@ -225,6 +225,9 @@ class MachineSerializer(StrictSerializer):
     kind = serializers.ChoiceField(Machine.Kind.choices, read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     configuration = ConfigurationSerializer(read_only=True)
+    template = serializers.UUIDField(
+        read_only=True, allow_null=True, source="template_id", help_text="What it was made from."
+    )
     registered_at = serializers.DateTimeField(read_only=True)
     deregistered_at = serializers.DateTimeField(read_only=True, allow_null=True)
 
@@ -236,6 +239,9 @@ class MachineRegistration(MachineSerializer):
     vmid = Number(required=False, allow_null=True)
     kind = serializers.ChoiceField(Machine.Kind.choices, required=False)
     tags = serializers.ListField(child=Text(max_length=63), max_length=MOST_TAGS, required=False)
+    template = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Whose configuration it starts with."
+    )
 
 
 class MachineRetagging(MachineSerializer):

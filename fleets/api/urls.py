@@ -4,6 +4,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from fleets.api.catalogue import Roles, Scopes
+from fleets.api.inventory import Images, Networks, Templates
 from fleets.api.machines import MachineActions, Machines
 from fleets.api.organizations import Members, Organizations
 from fleets.api.owners import FleetMembers, Fleets, GroupMembers, Groups
@@ -17,6 +18,9 @@ router.register("fleets", Fleets, "fleet")
 router.register(r"fleets/(?P<fleet_id>[^/]+)/members", FleetMembers, "fleet-member")
 router.register("machines", Machines, "machine")
 router.register(r"machines/(?P<machine_id>[^/]+)/actions", MachineActions, "machine-action")
+router.register("templates", Templates, "template")
+router.register("networks", Networks, "network")
+router.register("images", Images, "image")
 router.register("scopes", Scopes, "scope")
 router.register("roles", Roles, "role")
 

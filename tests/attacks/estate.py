@@ -14,9 +14,12 @@ from fleets.models import (
     FleetMembership,
     Group,
     GroupMembership,
+    Image,
     Machine,
     MachineAction,
+    MachineTemplate,
     Membership,
+    Network,
     Organization,
     User,
 )
@@ -52,6 +55,9 @@ class Side:
     suspended: Membership
     entry: AclEntry
     event: Event
+    template: MachineTemplate
+    network: Network
+    image: Image
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,11 @@ def make_side(name: str, *, vmid: int) -> Side:
         disabled=disabled,
         suspended=suspended,
         separated=factories.make_token(owner, "machines:read"),
+        network=(network := factories.make_network(organization, f"{name}-lan")),
+        image=(image := factories.make_image(organization, f"{name}-linux")),
+        template=factories.make_template(
+            organization, f"{name}-template", image=image.pk, network=network.pk
+        ),
         event=Event.objects.filter(organization_id=organization.pk).latest("id"),
     )
 

@@ -159,7 +159,10 @@ def request_of(
     ours = estate.ours
     known = [
         str(row.pk)
-        for row in (ours.machine, ours.fleet, ours.group, ours.member, ours.token.token, ours.event)
+        for row in (
+            *(ours.machine, ours.fleet, ours.group, ours.member, ours.token.token, ours.event),
+            *(ours.template, ours.network, ours.image),
+        )
     ]
     ids = st.sampled_from(known) | st.uuids().map(str) | junk_text
     address, query = path, {}

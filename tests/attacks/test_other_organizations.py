@@ -45,6 +45,9 @@ PLACES: dict[str, Id] = {
     "/api/v1/fleets/<fleet_id>/members/<pk>": lambda side: side.fleet_member.pk,
     "/api/v1/machines/<pk>": lambda side: side.machine.pk,
     "/api/v1/machines/<machine_id>": lambda side: side.machine.pk,
+    "/api/v1/templates/<pk>": lambda side: side.template.pk,
+    "/api/v1/networks/<pk>": lambda side: side.network.pk,
+    "/api/v1/images/<pk>": lambda side: side.image.pk,
     "/api/v1/tokens/<pk>": lambda side: side.token.token.pk,
     "/api/v1/audit/events/<pk>": lambda side: side.event.pk,
 }
@@ -58,6 +61,9 @@ ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
     "fleets.fleetmembership": lambda side: side.fleet_member.pk,
     "fleets.machine": lambda side: side.machine.pk,
     "fleets.machineaction": lambda side: side.action.pk,
+    "fleets.machinetemplate": lambda side: side.template.pk,
+    "fleets.network": lambda side: side.network.pk,
+    "fleets.image": lambda side: side.image.pk,
     "fleets.aclentry": lambda side: side.entry.pk,
     "fleets.technicaluser": lambda side: side.token.token.principal.pk,
     "tokens.token": lambda side: side.token.token.pk,
@@ -260,6 +266,12 @@ FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
     ("machines", "vmid"): (EMPTY, lambda side: side.machine.vmid),
     ("machines", "name"): (EMPTY, lambda side: side.machine.name),
     ("machines", "search"): (EMPTY, lambda side: side.machine.name),
+    ("templates", "name"): (EMPTY, lambda side: side.template.name),
+    ("templates", "search"): (EMPTY, lambda side: side.template.name),
+    ("networks", "name"): (EMPTY, lambda side: side.network.name),
+    ("networks", "search"): (EMPTY, lambda side: side.network.name),
+    ("images", "name"): (EMPTY, lambda side: side.image.name),
+    ("images", "search"): (EMPTY, lambda side: side.image.name),
     ("tokens", "owner"): (MISSING, lambda side: f"fleet:{side.fleet.slug}"),
     ("tokens", "machine"): (MISSING, lambda side: side.machine.pk),
     ("tokens", "search"): (EMPTY, lambda side: side.fleet.slug),
@@ -368,7 +380,7 @@ def without_id_of_page(response: Any) -> tuple[int, dict[str, Any]]:
 
 REFERENCES = {
     *("organization", "owner", "fleet", "machine", "machines", "group", "user", "username", "grants", "path"),
-    *("principal", "target", "token"),
+    *("principal", "target", "token", "template", "network", "image"),
 }
 Body = Callable[[Any], dict[str, Any]]
 
@@ -422,6 +434,27 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
         },
     ),
     ("post", "machines/", "fleet"): (404, lambda side: {"fleet": side.fleet.slug, "name": "new"}),
+    # what is made names it among other fields: the answer says which one, and the same for what never existed
+    ("post", "machines/", "template"): (
+        400,
+        lambda side: {"fleet": "acme-edge", "name": "new", "template": str(side.template.pk)},
+    ),
+    ("post", "templates/", "image"): (400, lambda side: {"name": "new", "image": str(side.image.pk)}),
+    ("post", "templates/", "network"): (400, lambda side: {"name": "new", "network": str(side.network.pk)}),
+    ("patch", "templates/{id}/", "image"): (400, lambda side: {"image": str(side.image.pk)}),
+    ("patch", "templates/{id}/", "network"): (400, lambda side: {"network": str(side.network.pk)}),
+    ("post", "templates/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "name": "new"},
+    ),
+    ("post", "networks/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "name": "new"},
+    ),
+    ("post", "images/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "name": "new"},
+    ),
     ("post", "machines/{id}/move/", "fleet"): (404, lambda side: {"fleet": side.other_fleet.slug}),
     ("post", "fleets/", "organization"): (
         404,
@@ -476,7 +509,7 @@ class Nothing:
 
     organization = SimpleNamespace(slug="no-such-organization")
     fleet = other_fleet = SimpleNamespace(slug="no-such-fleet", path="/fleets/no-such-fleet")
-    machine = SimpleNamespace(pk=uuid4())
+    machine = template = network = image = SimpleNamespace(pk=uuid4())
     member = SimpleNamespace(user=SimpleNamespace(username="no-such-person"))
 
 

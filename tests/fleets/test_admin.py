@@ -192,6 +192,9 @@ def foreign() -> dict[str, Any]:
         factories.make_fleet_member(fleet),
         factories.make_group_member(group),
         factories.make_machine(fleet, "foreign-machine"),
+        factories.make_template(other, "foreign-template"),
+        factories.make_network(other, "foreign-network"),
+        factories.make_image(other, "foreign-image"),
         token,
         factories.last_event(target_id=token.pk),
     ]

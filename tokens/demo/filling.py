@@ -14,7 +14,7 @@ from config.edge.refusals import Conflict
 from fleets import organizations
 from fleets.access import PersonAccess
 from fleets.models import Fleet, Organization, User
-from tokens.demo import estate, lives, plans
+from tokens.demo import estate, inventory, lives, plans
 from tokens.demo.script import BRIGHTWATER, KESTREL
 from tokens.demo.stage import ADMINISTRATOR, Stage
 from tokens.models import Token
@@ -55,6 +55,7 @@ def fill(*, username: str, password: str, by: Access) -> Filled:
             lives.write_token(stage, company, plan)
     estate.write_waiting(stage, BRIGHTWATER)
     estate.write_daily_life(stage)
+    inventory.write_inventory(stage)
     stage.timeline.play()
     organization = stage.organizations[BRIGHTWATER.slug]
     record(Action.DEMO_FILLED, by=by, target=organization, data={"tokens": Token.objects.count()})

@@ -70,6 +70,7 @@ def test_a_machine_is_written_as_the_contract_says(acme: Organization) -> None:
         "kind": "virtual",
         "tags": ["eu", "web"],
         "configuration": {"cpus": None, "memory": None, "disks": [], "networks": []},
+        "template": None,
         "registered_at": machine.registered_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "deregistered_at": None,
     }
