@@ -304,7 +304,7 @@ class TemplateAdmin(InventoryAdmin):
             manages_row,
             unless_nothing(change_template),
             lambda row: (
-                f"Changes what later machines of {row.name} start with. Those that are there stay as they are."
+                f"Machines made from {row.name} from now on start with this. Those that are there keep what they got."
             ),
             "The template is changed.",
             form=TemplateChange,

@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 
 from audit.models import Event
 from config.edge.clock import now
-from fleets.models import AclEntry, Fleet, Machine, Membership, Organization, User
+from fleets.models import AclEntry, Fleet, Machine, MachineTemplate, Membership, Organization, User
 from fleets.organization_policy import OrganizationPolicy, policy_of
 from tokens import secret
 from tokens.models import Token, TokenSecret
@@ -137,6 +137,17 @@ def test_every_machine_has_tags_and_a_configuration(demo: dict[str, str]) -> Non
         assert machine.configuration["cpus"]
         assert machine.configuration["memory"]
     assert Machine.objects.exclude(vmid=None).count() > 15
+
+
+def test_the_first_organization_has_templates_that_name_its_images_and_networks(demo: dict[str, str]) -> None:
+    templates = MachineTemplate.objects.select_related("organization", "image", "network")
+
+    assert len(templates) == 3
+    for template in templates:
+        assert template.organization.slug == demo["organization"]
+        assert template.image
+        assert template.network
+    assert len(Event.objects.filter(action__in=["template.added", "network.added", "image.added"])) == 8
 
 
 def test_the_first_organization_has_the_default_policy(demo: dict[str, str]) -> None:
