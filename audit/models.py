@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import Now
 
 from audit.actions import Outcome
 from config.edge.ids import uuid7
@@ -101,6 +102,7 @@ class OutboxRow(models.Model):
     kind = models.CharField(max_length=30)
     payload = models.JSONField()
     created_at = models.DateTimeField()
+    due_at = models.DateTimeField(db_default=Now())  # not before; moved on by each attempt of the worker
 
     class Meta:
         indexes = [models.Index(fields=["kind", "id"], name="outbox_by_kind")]

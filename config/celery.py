@@ -11,5 +11,10 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "publish what could not be published": {"task": "audit.tasks.drain_outbox", "schedule": 5.0},
+    "deliver what is owed": {
+        "task": "audit.tasks.deliver",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},  # while a worker is away they do not pile up
+    },
     "forget old idempotency keys": {"task": "config.edge.tasks.forget_idempotency_keys", "schedule": 3600.0},
 }

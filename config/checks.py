@@ -89,6 +89,19 @@ def check_public_url(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.security, deploy=True)
+def check_mail(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
+        return []
+    return [
+        checks.Warning(
+            "Mail goes into the worker's log, with the links that let people in.",
+            hint="Set EMAIL_URL=smtp+tls://user:password@host:587 (docs/settings.md).",
+            id="tokenhouse.W007",
+        )
+    ]
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

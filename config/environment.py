@@ -57,6 +57,13 @@ SETTINGS = (
         "",
         "Networks of proxies whose X-Forwarded-For and -Proto are believed; none by default.",
     ),
+    Setting(
+        "EMAIL_URL",
+        "consolemail://",
+        "Server that takes mail: `smtp+tls://user:password@host:587`, `smtp+ssl://…`, `smtp://host:25`. The default "
+        "writes mail, with the links in it, into the worker's log: for trying out only.",
+    ),
+    Setting("EMAIL_FROM", "Tokenhouse <tokenhouse@localhost>", "Sender of mail."),
     Setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting("DEBUG", "false", "Django's debug pages. Never on a public address."),
 )
@@ -95,6 +102,18 @@ class Environment:
 
     def hosts_of(self, url: str) -> list[str]:
         return sorted({urlsplit(url).hostname or "", "localhost", "127.0.0.1", "[::1]"} - {""})
+
+    def email(self, name: str) -> dict[str, Any]:
+        """Django's EMAIL_* settings."""
+        try:
+            config: dict[str, Any] = dict(environ.Env.email_url_config(self.text(name)))
+        except (ImproperlyConfigured, ValueError):
+            raise ImproperlyConfigured(
+                f"{name} must be an address such as smtp+tls://user:password@host:587."
+            ) from None
+        config.pop("OPTIONS", None)
+        usual_port = 587 if config.get("EMAIL_USE_TLS") else 465 if config.get("EMAIL_USE_SSL") else 25
+        return config | {"EMAIL_PORT": config["EMAIL_PORT"] or usual_port}
 
     def peppers(self, name: str) -> dict[int, bytes]:
         """{number: key} of `1:hex,2:hex`."""

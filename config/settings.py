@@ -132,6 +132,11 @@ CONTENT_SECURITY_POLICY = {
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")  # networks whose X-Forwarded-For is read; none by default
 PEPPERS = env.peppers("TOKENHOUSE_PEPPERS")  # {number: key}; the highest number digests new secrets
 
+# Mail
+vars().update(env.email("EMAIL_URL"))  # EMAIL_BACKEND, EMAIL_HOST and what else the address says
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM")
+
 # Sign-in
 AUTH_USER_MODEL = "fleets.User"
 AUTHENTICATION_BACKENDS = ["fleets.sign_in.PersonBackend"]

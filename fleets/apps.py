@@ -1,4 +1,4 @@
-"""Registers how versions are published, what sign-ins leave in the trail, and what readiness asks of Redis."""
+"""Registers how versions are published and mail is sent, what sign-ins leave, and what readiness asks of Redis."""
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
@@ -11,10 +11,11 @@ class FleetsConfig(AppConfig):
     def ready(self) -> None:
         from audit import organizations, outbox
         from config.edge import health
-        from fleets import consequences, currency, sign_in, visibility
+        from fleets import consequences, currency, mail, sign_in, visibility
 
         organizations.register(organizations.Organizations(visibility.named, visibility.named_by_id))
         outbox.register("versions", currency.publish)
+        mail.register()
         user_logged_in.connect(sign_in.signed_in, dispatch_uid="fleets.signed_in")
         user_logged_out.connect(sign_in.signed_out, dispatch_uid="fleets.signed_out")
         user_login_failed.connect(sign_in.sign_in_failed, dispatch_uid="fleets.sign_in_failed")

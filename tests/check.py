@@ -41,6 +41,7 @@ def _like_production(data: str) -> dict[str, str]:
         "ALLOWED_HOSTS": "tokens.example.org",
         "DATABASE_URL": "postgres://tokenhouse@db.example.org/tokenhouse",
         "REDIS_URL": "redis://redis.example.org:6379/0",
+        "EMAIL_URL": "smtp+tls://tokenhouse:secret@mail.example.org",
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONPATH": str(REPOSITORY),
     }

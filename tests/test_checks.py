@@ -53,3 +53,11 @@ def test_a_plain_http_address_is_worth_a_warning_at_deployment(settings: Any) ->
 
     settings.PUBLIC_URL = "https://tokens.example.org"
     assert "tokenhouse.W006" not in {found.id for found in run_checks(include_deployment_checks=True)}
+
+
+def test_mail_that_is_written_into_the_log_is_worth_a_warning_at_deployment(settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    assert "tokenhouse.W007" in {found.id for found in run_checks(include_deployment_checks=True)}
+
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    assert "tokenhouse.W007" not in {found.id for found in run_checks(include_deployment_checks=True)}
