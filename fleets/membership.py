@@ -10,7 +10,7 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
-from fleets import consequences, currency, policy
+from fleets import consequences, currency, invitations, policy
 from fleets.models import (
     AclEntry,
     Fleet,
@@ -44,7 +44,7 @@ def join(organization: Organization, *, user: User, role: str, by: Access) -> Me
 def invite(
     organization: Organization, *, username: str, name: str, email: str = "", role: str, by: Access
 ) -> Membership:
-    """Open an account for a new person, without a password, and make them a member.
+    """Open an account for a new person, without a password, make them a member and tell them by mail.
 
     Who has an account is added only where they were a member before, or by who `may_add_known`: an invitation must
     not tell one organization who works for another.
@@ -61,7 +61,10 @@ def invite(
         was_here = user.memberships.filter(organization=organization).exists()
         if not (was_here or policy.may_add_known(by)):
             raise Conflict(TAKEN, code="username_taken")
-    return join(organization, user=user, role=role, by=by)
+        invitations.readdress(user, email)
+    membership = join(organization, user=user, role=role, by=by)
+    invitations.welcome(membership, by=by)
+    return membership
 
 
 @verb(Action.MEMBER_LEFT)
@@ -82,6 +85,7 @@ def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
     groups.update(left_at=now())
     _remove_entries(membership, by)
     currency.raise_(user)
+    invitations.end_of(membership, by)
     record(Action.MEMBER_LEFT, by=by, target=membership, reason=reason)
     consequences.member_left(membership, by)
 

@@ -21,6 +21,7 @@ from fleets.models import (
     Fleet,
     Group,
     Image,
+    Invitation,
     Machine,
     MachineTemplate,
     Membership,
@@ -95,6 +96,13 @@ def may_end_membership(by: Access, membership: Membership) -> bool:
     """People leave by themselves, in their browser session, or are removed by who may take their role."""
     leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
     return leaves or may_take_role(by, membership)
+
+
+def may_handle_invitation(by: Access, invitation: Invitation) -> bool:
+    """Renew or withdraw it: who may take the role of the member who was invited. For who left, the state refuses."""
+    present = Membership.objects.present().select_related("organization")
+    member = present.filter(user=invitation.user_id, organization=invitation.organization_id).first()
+    return may_take_role(by, member) if member else manages_permissions(by, ROOT, invitation.organization)
 
 
 def may_give_fleet_role(by: Access, fleet: Fleet, role: str) -> bool:

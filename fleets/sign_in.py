@@ -1,24 +1,18 @@
 """Signing in: people by password, technical users by no door; and the browser session as the API sees it."""
 
-from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import make_password
-from django.db import transaction
 from django.http import HttpRequest
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
 from audit.actions import Action, Outcome
-from audit.trail import HasActor, Target, record
-from audit.verbs import verb
-from config.edge.access import ANONYMOUS, Access, Actor
 from config.edge.parsing import is_plain_text
-from config.edge.refusals import require
 from fleets.access import PersonAccess, themselves
-from fleets.models import Membership, User
+from fleets.models import User
+from fleets.personal_trail import Stranger, tell
 
 
 class PersonBackend(BaseBackend):
@@ -51,26 +45,10 @@ class BrowserSessionAuthentication(SessionAuthentication):
         return user, PersonAccess(user)
 
 
-@verb(Action.PASSWORD_CHANGED)
-def change_password(user: User, *, password: str, by: Access) -> None:
-    """Set one's own password. Every other session of theirs ends: its hash no longer matches."""
-    require(by.is_browser_session and by.user == user, "Only your own password.")
-    user.set_password(password)
-    user.save(update_fields=["password"])
-    tell(Action.PASSWORD_CHANGED, user, by=by)
-
-
 def refused_without_organization(user: User) -> None:
     """Somebody proved who they are, and has nowhere to go: they left, or are suspended."""
     by = PersonAccess(user)
     tell(Action.SESSION_REFUSED, user, by=by, outcome=Outcome.DENIED, reason="no_organization")
-
-
-class Stranger:
-    """Who is not signed in."""
-
-    actor: Actor = ANONYMOUS
-    on_behalf_of: Actor | None = None
 
 
 def signed_in(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
@@ -87,23 +65,3 @@ def sign_in_failed(sender: Any, credentials: dict[str, Any], **_: Any) -> None:
     username = str(credentials.get("username") or "")
     known = User.objects.named(username).first() if is_plain_text(username) else None
     tell(Action.SESSION_REFUSED, known, by=Stranger(), outcome=Outcome.FAILED, reason="bad_credentials")
-
-
-def tell(
-    action: Action,
-    user: User | None,
-    *,
-    by: HasActor,
-    outcome: Outcome = Outcome.ALLOWED,
-    reason: str = "",
-) -> None:
-    """One event in each organization of the person, for its auditors; a single one without, where there is none."""
-    target = user.audit_target() if user else Target("person", "", "unknown")
-    present = Membership.objects.present().filter(user=user).order_by("organization_id")
-    organization_ids: list[UUID | None] = (
-        list(present.values_list("organization_id", flat=True)) if user else []
-    )
-    with transaction.atomic():
-        for organization_id in organization_ids or [None]:
-            about = replace(target, organization_id=organization_id)
-            record(action, by=by, target=about, outcome=outcome, reason=reason)

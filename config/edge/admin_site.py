@@ -30,6 +30,7 @@ class Site(AdminSite):
     enable_nav_sidebar = False  # the sections stand in the header
     final_catch_all_view = True
     password_form: type[PasswordChangeForm] = PasswordChangeForm  # and what it means to change a password
+    pages: list[URLPattern] = []  # of the apps, beside the models' own; each says itself who may open it
     admits: Callable[[Access], bool] = staticmethod(nobody)  # the app that knows people says who may enter
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
@@ -59,7 +60,8 @@ class Site(AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         urls = super().get_urls()
-        return [url for url in urls if not (isinstance(url, URLPattern) and url.name in DROPPED)]
+        kept = [url for url in urls if not (isinstance(url, URLPattern) and url.name in DROPPED)]
+        return [*self.pages, *kept]
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-SECRET = re.compile(r"th[pfgoat]_[0-9A-Za-z]{16}_[0-9A-Za-z]{6,}")
+LINK = "thl_"  # how the secret part of a mailed link begins
+SECRET = re.compile(r"th[pfgoat]_[0-9A-Za-z]{16}_[0-9A-Za-z]{6,}|thl_[0-9A-Za-z._:=-]{20,}")
 CUT = "[secret]"
 
 

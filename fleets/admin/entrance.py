@@ -9,7 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from config.edge.access import Access
 from config.edge.admin_site import Site
 from config.edge.remembering import seen_ids
-from fleets import policy, sign_in
+from fleets import passwords, policy, sign_in
 from fleets.access import PersonAccess, themselves
 from fleets.models import User
 
@@ -35,7 +35,7 @@ class SignInForm(AdminAuthenticationForm):
 class OwnPasswordForm(AdminPasswordChangeForm):
     def save(self, commit: bool = True) -> User:
         user = themselves(self.user)
-        sign_in.change_password(user, password=self.cleaned_data["new_password1"], by=PersonAccess(user))
+        passwords.change(user, password=self.cleaned_data["new_password1"], by=PersonAccess(user))
         return user
 
 

@@ -4,16 +4,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from config.edge.access import Access
+from config.edge.clock import now
 from config.edge.commands import Adding, CommandForm, RowVerb
 from config.edge.facts import Fact
+from config.edge.refusals import IllegalMove
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
-from fleets import membership, organizations, policy, visibility
+from fleets import invitations, membership, organizations, policy, visibility
 from fleets.admin.scope import OrganizationFilter, OrganizationForm, is_anywhere, organizations_where
-from fleets.models import Membership, Organization
+from fleets.models import Invitation, Membership, Organization
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
 from fleets.scopes import Risk
@@ -114,6 +116,27 @@ class RoleForm(CommandForm):
         self.fields["role"].initial = self.row.role
 
 
+def waiting_invitation(row: Membership) -> Invitation | None:
+    """Of those that `shown` has read with the row."""
+    waiting: list[Invitation] = getattr(row.user, "waiting_invitations", [])
+    return next((each for each in waiting if each.organization_id == row.organization_id), None)
+
+
+def invitation_of(row: Membership) -> Invitation:
+    found = waiting_invitation(row)
+    if found is None:
+        raise IllegalMove("No invitation of this member is waiting.")
+    return found
+
+
+def invitation_facts(row: Membership) -> list[Fact]:
+    found = waiting_invitation(row)
+    if found is None:
+        return []
+    verb = "Sent, works until" if found.expires_at > now() else "Lapsed at"
+    return [Fact("Invitation", f"{verb} {found.expires_at:%Y-%m-%d %H:%M} UTC")]
+
+
 @admin.register(Membership)
 class MembershipAdmin(ScopedAdmin):
     list_display = ("person", "username", "role", "standing", "organization", "joined_at")
@@ -129,7 +152,8 @@ class MembershipAdmin(ScopedAdmin):
         is_anywhere(may_invite),
         InvitationForm,
         lambda data, by: membership.invite(**data, by=by),
-        "Opens an account for a new person and makes them a member. The account has no password yet.",
+        "Opens an account for a new person and makes them a member. "
+        "The link with which they choose their password goes to their mail address.",
         "They are a member now.",
     )
     verbs = (
@@ -169,6 +193,31 @@ class MembershipAdmin(ScopedAdmin):
             fits=lambda row: row.suspended_at is not None,
         ),
         RowVerb(
+            "resend",
+            "Resend invitation",
+            policy.may_take_role,
+            lambda row, _, by: invitations.resend(invitation_of(row), by=by),
+            lambda row: (
+                f"Sends {row.user} a new link, with which they choose their password within 72 hours. "
+                "The link before no longer works."
+            ),
+            "The invitation is on its way.",
+            fits=lambda row: bool(waiting_invitation(row)) and bool(row.user.email),
+        ),
+        RowVerb(
+            "withdraw",
+            "Withdraw invitation",
+            policy.may_take_role,
+            lambda row, _, by: invitations.withdraw(invitation_of(row), by=by),
+            lambda row: (
+                f"{row.user} can no longer use the link that was sent. They stay a member who can’t sign in; "
+                "remove them to end that too."
+            ),
+            "The invitation is withdrawn.",
+            fits=lambda row: bool(waiting_invitation(row)),
+            is_grave=True,
+        ),
+        RowVerb(
             "remove",
             "Remove",
             policy.may_end_membership,
@@ -183,6 +232,10 @@ class MembershipAdmin(ScopedAdmin):
         ),
     )
 
+    def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        waiting = Invitation.objects.waiting().select_related("user", "organization")
+        return rows.prefetch_related(Prefetch("user__invitations", waiting, to_attr="waiting_invitations"))
+
     def visible(self, by: Access) -> QuerySet[Membership]:
         ids = [key for key in seen_ids(by) if policy.may_see_people(by, ROOT, key)]
         rows = Membership.objects.present().filter(organization__in=ids)
@@ -196,6 +249,7 @@ class MembershipAdmin(ScopedAdmin):
             Fact("Role", row.role),
             Fact("Standing", self.standing(row)),
             Fact("Member since", row.joined_at),
+            *invitation_facts(row),
         ]
 
     @admin.display(description="name", ordering="user__name")

@@ -12,6 +12,7 @@ from fleets.models import (
     Group,
     GroupMembership,
     Image,
+    Invitation,
     Machine,
     MachineTemplate,
     Membership,
@@ -48,6 +49,14 @@ class MemberFilters(Filters):
 
     class Meta:
         model = Membership
+        fields: list[str] = []
+
+
+class InvitationFilters(Filters):
+    username = django_filters.CharFilter("user__username", "iexact")
+
+    class Meta:
+        model = Invitation
         fields: list[str] = []
 
 

@@ -107,6 +107,17 @@ class MemberChange(MemberSerializer):
     role = serializers.ChoiceField(Membership.Role.choices, required=False)
 
 
+class InvitationSerializer(StrictSerializer):
+    """Never the link: it goes to the person alone."""
+
+    id = serializers.UUIDField(read_only=True)
+    organization = organization()
+    username = seen("user.username")
+    name = seen("user.name")
+    created_at = serializers.DateTimeField(read_only=True)
+    expires_at = serializers.DateTimeField(read_only=True, help_text="Until then the link works.")
+
+
 # Fleets, groups and who belongs to them
 
 

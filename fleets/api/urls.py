@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from fleets.api.catalogue import Roles, Scopes
 from fleets.api.inventory import Images, Networks, Templates
+from fleets.api.invitations import Invitations
 from fleets.api.machines import MachineActions, Machines
 from fleets.api.organizations import Members, Organizations
 from fleets.api.owners import FleetMembers, Fleets, GroupMembers, Groups
@@ -12,6 +13,7 @@ from fleets.api.owners import FleetMembers, Fleets, GroupMembers, Groups
 router = SimpleRouter()
 router.register("organizations", Organizations, "organization")
 router.register("members", Members, "member")
+router.register("invitations", Invitations, "invitation")
 router.register("groups", Groups, "group")
 router.register(r"groups/(?P<group_id>[^/]+)/members", GroupMembers, "group-member")
 router.register("fleets", Fleets, "fleet")

@@ -12,9 +12,13 @@ from fleets.models.people import Organization, User
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def waiting(self) -> "InvitationQuerySet":
+        """Neither accepted nor withdrawn. What has lapsed can be renewed."""
+        return self.filter(accepted_at=None, withdrawn_at=None)
+
     def open(self) -> "InvitationQuerySet":
-        """Neither accepted, nor withdrawn, nor lapsed."""
-        return self.filter(accepted_at=None, withdrawn_at=None, expires_at__gt=now())
+        """Whose link still works."""
+        return self.waiting().filter(expires_at__gt=now())
 
 
 class Invitation(models.Model):

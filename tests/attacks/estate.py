@@ -7,7 +7,7 @@ from django.db.models import Model
 
 from audit.models import Event
 from fleets.machines import request_action, retag
-from fleets.membership import suspend
+from fleets.membership import invite, suspend
 from fleets.models import (
     AclEntry,
     Fleet,
@@ -15,6 +15,7 @@ from fleets.models import (
     Group,
     GroupMembership,
     Image,
+    Invitation,
     Machine,
     MachineAction,
     MachineTemplate,
@@ -53,6 +54,7 @@ class Side:
     separated: Issued
     disabled: Issued
     suspended: Membership
+    invitation: Invitation
     entry: AclEntry
     event: Event
     template: MachineTemplate
@@ -108,6 +110,7 @@ def make_side(name: str, *, vmid: int) -> Side:
         personal=factories.make_token(owner, *EVERYTHING, privilege_separation=False),
         disabled=disabled,
         suspended=suspended,
+        invitation=make_invitation(organization, f"{name}-invited"),
         separated=factories.make_token(owner, "machines:read"),
         network=(network := factories.make_network(organization, f"{name}-lan")),
         image=(image := factories.make_image(organization, f"{name}-linux")),
@@ -116,6 +119,14 @@ def make_side(name: str, *, vmid: int) -> Side:
         ),
         event=Event.objects.filter(organization_id=organization.pk).latest("id"),
     )
+
+
+def make_invitation(organization: Organization, username: str) -> Invitation:
+    email = f"{username}@example.org"
+    member = invite(
+        organization, username=username, name="", email=email, role="member", by=factories.operator
+    )
+    return member.user.invitations.get()
 
 
 def make_estate() -> Estate:

@@ -76,6 +76,7 @@ COMMANDS = [
     Command("PATCH", "members/{id}/", {"role": "auditor"}),
     Command("POST", "members/{id}/suspend/", {"reason": "because"}),
     Command("POST", "members/{id}/resume/", {}, lambda side: side.suspended.pk),
+    Command("POST", "invitations/{id}/resend/", {}),
     Command("POST", "fleets/", {"slug": "new", "name": "New"}),
     Command("PATCH", "fleets/{id}/", {"name": "New"}),
     Command("POST", "fleets/{fleet_id}/members/", {"username": "acme-member", "role": "viewer"}),

@@ -37,6 +37,7 @@ Id = Callable[[Side], object]
 PLACES: dict[str, Id] = {
     "/api/v1/organizations/<pk>": lambda side: side.organization.pk,
     "/api/v1/members/<pk>": lambda side: side.member.pk,
+    "/api/v1/invitations/<pk>": lambda side: side.invitation.pk,
     "/api/v1/groups/<pk>": lambda side: side.group.pk,
     "/api/v1/groups/<group_id>": lambda side: side.group.pk,
     "/api/v1/groups/<group_id>/members/<pk>": lambda side: side.group_member.pk,
@@ -70,6 +71,7 @@ ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
     "audit.event": lambda side: side.event.pk,
 }
 NO_IDS = {"/admin/<app_label>", "/admin/<url>"}  # a section, and Django's answer to every other address
+NO_IDS |= {"/admin/invitation/<token>"}  # a signed link is no id
 
 
 # The URL map
@@ -257,6 +259,7 @@ FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
     ("organizations", "search"): (EMPTY, lambda side: side.organization.name),
     ("members", "username"): (EMPTY, lambda side: side.member.user.username),
     ("members", "search"): (EMPTY, lambda side: side.member.user.name),
+    ("invitations", "username"): (EMPTY, lambda side: side.invitation.user.username),
     ("fleets", "slug"): (EMPTY, lambda side: side.fleet.slug),
     ("fleets", "search"): (EMPTY, lambda side: side.fleet.name),
     ("groups", "slug"): (EMPTY, lambda side: side.group.slug),

@@ -144,7 +144,11 @@ def test_an_invitation_opens_an_account_without_a_password(acme: Organization) -
     )
 
     assert (row.user.username, row.user.has_usable_password(), row.role) == ("ada", False, "member")
-    assert events(organization_id=acme.pk)[-2:] == ["member.invited allowed", "member.joined allowed"]
+    assert events(organization_id=acme.pk)[-3:] == [
+        "member.invited allowed",
+        "member.joined allowed",
+        "invitation.opened allowed",
+    ]
 
 
 def test_who_was_a_member_before_is_invited_again_and_who_works_elsewhere_is_not(acme: Organization) -> None:

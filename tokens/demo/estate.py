@@ -63,7 +63,6 @@ def _invite(stage: Stage, company: Company, person: Person) -> None:
         stage.organizations[company.slug],
         username=person.username,
         name=person.name,
-        email=f"{person.username}@{company.slug}.example",
         role=person.role,
         by=stage.person(inviter),
     )

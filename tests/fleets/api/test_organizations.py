@@ -224,7 +224,11 @@ def test_an_admin_invites_members_and_only_an_owner_invites_admins(acme: Organiz
     assert (response.status_code, response.data["username"], response.data["role"]) == (201, "ada", "admin")
     ada = User.objects.get(username="ada")
     assert (ada.email, ada.has_usable_password()) == ("ada@example.org", False)
-    assert events(organization_id=acme.pk)[-2:] == ["member.invited allowed", "member.joined allowed"]
+    assert events(organization_id=acme.pk)[-3:] == [
+        "member.invited allowed",
+        "member.joined allowed",
+        "invitation.opened allowed",
+    ]
     assert admin.post(MEMBERS, {**body, "username": "bob", "role": "member"}).status_code == 201
 
 

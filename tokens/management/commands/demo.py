@@ -7,8 +7,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from config.edge.operator_command import OperatorCommand
+from fleets.management.operator import as_operator
 from tokens.demo.filling import Filled, fill, open_empty
-from tokens.management.operator_command import OperatorCommand, as_operator
 
 
 class Command(OperatorCommand):

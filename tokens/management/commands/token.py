@@ -9,8 +9,10 @@ from django.core.management.base import CommandParser
 
 from config.edge import context
 from config.edge.clock import now
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, operator_label
 from config.edge.refusals import Invalid
 from fleets import places
+from fleets.management.operator import as_operator
 from fleets.models import User
 from tokens import expiry, issuance, lifecycle, revocation
 from tokens.api.serializers import (
@@ -22,13 +24,6 @@ from tokens.api.serializers import (
 )
 from tokens.issuance import Issued, Wish
 from tokens.management import named, text
-from tokens.management.operator_command import (
-    OneLineParser,
-    OperatorCommand,
-    add_format,
-    as_operator,
-    operator_label,
-)
 from tokens.models import EXTENDED, Token
 from tokens.permissions import permissions_of
 

@@ -13,8 +13,6 @@ from rest_framework.exceptions import APIException
 
 from config.edge.context import RequestContext, bound
 from config.edge.refusals import DomainError
-from fleets.access import TrustedAccess, operator
-from fleets.models import User
 
 
 class OneLineParser(CommandParser):
@@ -59,10 +57,6 @@ class OperatorCommand(BaseCommand):
     def say(self, text: str) -> None:
         """A remark for the person at the terminal: stdout holds the result alone."""
         self.stderr.write(text)
-
-
-def as_operator(on_behalf_of: User | None = None) -> TrustedAccess:
-    return operator(operator_label(), on_behalf_of=on_behalf_of)
 
 
 def operator_label() -> str:
