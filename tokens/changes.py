@@ -45,10 +45,11 @@ def after(token: Token, change: Edit, by: Access) -> Settled:
         named = replace(named, role=before.role)  # the level stays; what extends it is said anew
     elif keeps_ceiling:
         named = replace(named, scopes=before.ceiling)
-    if keeps_reach and not before.all_machines and before.rows is not None:
-        named = replace(named, grants=())  # not read as a wish for everywhere; the rows are put back below
     if wish.extended is None and before.extended and _stays_admin_of_all(named):
         named = replace(named, extended=before.extended)
+    reaches_all = bool(named.extended) and before.all_machines
+    if keeps_reach and before.rows is not None and not reaches_all:
+        named = replace(named, grants=())  # not read as a wish for everywhere; the rows are put back below
     result = settle(token.organization, token.owner, named, by)
     if keeps_ceiling:
         result = replace(result, role=before.role)
