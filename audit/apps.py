@@ -1,4 +1,4 @@
-"""Registers the append-only triggers and what readiness asks of the database."""
+"""Registers the append-only triggers, what readiness asks of the database, and who field diffs say it was."""
 
 from django.apps import AppConfig
 from django.core.checks import Tags
@@ -10,7 +10,7 @@ class AuditConfig(AppConfig):
     name = "audit"
 
     def ready(self) -> None:
-        from audit import organizations, readiness, triggers
+        from audit import diffs, organizations, readiness, triggers
 
         message = "audit events are append-only"
         triggers.register(
@@ -21,3 +21,4 @@ class AuditConfig(AppConfig):
         register_check(readiness.check_triggers, Tags.database)  # type: ignore[call-overload]
         register_check(organizations.check_registered)
         readiness.register()
+        diffs.register()

@@ -1,4 +1,4 @@
-"""What the verb that is running has gathered so far: the effects it owes, and the id of what it is about."""
+"""What the verb that is running has gathered so far: who acts, the effects it owes, the id of what it is about."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,12 +6,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from audit.models import OutboxRow
+from config.edge.access import Access
 
 
 @dataclass
 class Frame:
     """One running outermost verb."""
 
+    by: Access | None = None
     owed: list[OutboxRow] = field(default_factory=list)
     target_id: str = ""
 
@@ -24,8 +26,8 @@ def running() -> Frame | None:
 
 
 @contextmanager
-def opened() -> Iterator[Frame]:
-    frame = Frame()
+def opened(by: Access | None = None) -> Iterator[Frame]:
+    frame = Frame(by)
     token = _running.set(frame)
     try:
         yield frame

@@ -49,7 +49,7 @@ def _in_transaction(call: Callable[[], R], args: tuple[Any, ...], kwargs: Mappin
     for attempt in range(1, ATTEMPTS + 1):
         as_they_were = [dict(vars(row)) for row in rows]
         try:
-            with frames.opened() as frame:
+            with frames.opened(kwargs["by"]) as frame:
                 with transaction.atomic():
                     key = claim.take() if (claim := context.current().idempotency) else None
                     kwargs["by"].refresh()

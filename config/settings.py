@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "auditlog",
     "csp",
     "rest_framework",
     "django_filters",
@@ -147,6 +148,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# Field diffs: audit/diffs.py fills in who and in which request; auditlog's middleware is left out
+AUDITLOG_STORE_JSON_CHANGES = True
 
 # Static files
 STATIC_URL = "static/"

@@ -11,7 +11,7 @@ class FleetsConfig(AppConfig):
     def ready(self) -> None:
         from audit import organizations, outbox
         from config.edge import health
-        from fleets import consequences, currency, mail, sign_in, visibility
+        from fleets import consequences, currency, mail, sign_in, tracked, visibility
 
         organizations.register(organizations.Organizations(visibility.named, visibility.named_by_id))
         outbox.register("versions", currency.publish)
@@ -20,4 +20,5 @@ class FleetsConfig(AppConfig):
         user_logged_out.connect(sign_in.signed_out, dispatch_uid="fleets.signed_out")
         user_login_failed.connect(sign_in.sign_in_failed, dispatch_uid="fleets.sign_in_failed")
         register_check(consequences.check_registered)
+        tracked.register()
         health.register("redis", currency.reachable, needed=False)

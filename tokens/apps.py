@@ -10,7 +10,7 @@ class TokensConfig(AppConfig):
         from audit import triggers
         from config.edge import health
         from fleets import consequences
-        from tokens import lifecycle, peppers, revocation
+        from tokens import lifecycle, peppers, revocation, tracked
 
         triggers.register(
             triggers.Trigger(
@@ -29,4 +29,5 @@ class TokensConfig(AppConfig):
                 naming_role=lifecycle.naming_role,
             )
         )
+        tracked.register()
         health.register("peppers", peppers.problem)
