@@ -29,6 +29,7 @@ class PersonAccess:
     is_browser_session = True
     is_operator = False
     token_id: str | None = None
+    behind: frozenset[UUID] = frozenset()
     on_behalf_of: Actor | None = None
 
     def __init__(self, user: User) -> None:
@@ -94,6 +95,7 @@ class TrustedAccess:
     is_operator: bool = True
     is_browser_session: bool = field(default=False, init=False)
     token_id: str | None = field(default=None, init=False)
+    behind: frozenset[UUID] = field(default=frozenset(), init=False)
 
     def organization_ids(self) -> frozenset[UUID]:
         return frozenset(Organization.objects.values_list("pk", flat=True))

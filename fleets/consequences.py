@@ -8,19 +8,21 @@ from uuid import UUID
 from django.core.checks import CheckMessage, Error
 
 from config.edge.access import Access
+from fleets.authority import NONE
 from fleets.models import Membership, OwnedByOrganization, User
+from fleets.scopes import Scope
 
 
 @dataclass(frozen=True)
 class Consequences:
     """`member_left(membership, by)`, `owner_closed(owner, by)`: end what lived by it, and name what ended.
-    `has_grants_at(organization_id, path)`, `naming_role(organization_id, role)`: what names it.
+    `has_grants_at(organization_id, path)`, `naming_role(organization_id, role, gaining)`: what names it.
     """
 
     member_left: Callable[[Membership, Access], list[str]]
     owner_closed: Callable[[Any, Access], list[str]]
     has_grants_at: Callable[[UUID, str], bool]
-    naming_role: Callable[[UUID, str], list[str]]
+    naming_role: Callable[[UUID, str, frozenset[Scope]], list[str]]
 
 
 _registered: list[Consequences] = []
@@ -43,9 +45,9 @@ def has_grants_at(organization_id: UUID, path: str) -> bool:
     return any(each.has_grants_at(organization_id, path) for each in _registered)
 
 
-def naming_role(organization_id: UUID, role: str) -> list[str]:
-    """The live tokens of which a row names the role, by id."""
-    return [token for each in _registered for token in each.naming_role(organization_id, role)]
+def naming_role(organization_id: UUID, role: str, gaining: frozenset[Scope] = NONE) -> list[str]:
+    """The live tokens of which a row names the role, by id; of `gaining`, those alone whose ceiling holds some."""
+    return [token for each in _registered for token in each.naming_role(organization_id, role, gaining)]
 
 
 def check_registered(**_kwargs: Any) -> list[CheckMessage]:

@@ -15,19 +15,28 @@ def resolved(organization_id: UUID, text: str, *, field: str = "path") -> str:
 
     Invalid where it is malformed, or under a fleet or machine that does not exist (any more).
     """
+    path = canonical(organization_id, text, field=field)
+    require_living(organization_id, path, field=field)
+    return path
+
+
+def canonical(organization_id: UUID, text: str, *, field: str = "path") -> str:
+    """As `resolved`, whether or not what it names exists."""
     try:
         path = paths.normalise(text)
     except paths.PathError as error:
         raise Invalid.field(field, str(error), "bad_path") from None
-    if vmid := paths.vmid_of(path):
-        machine = (
-            Machine.objects.live().select_related("fleet").filter(organization_id=organization_id, vmid=vmid)
-        )
-        bearer = machine.first()
-        return bearer.path if bearer else path
+    vmid = paths.vmid_of(path)
+    if vmid is None:
+        return path
+    machines = Machine.objects.live().select_related("fleet")
+    bearer = machines.filter(organization_id=organization_id, vmid=vmid).first()
+    return bearer.path if bearer else path
+
+
+def require_living(organization_id: UUID, path: str, *, field: str = "path") -> None:
     if path not in living(organization_id, [path]):
         raise Invalid.field(field, "There is no such fleet or machine.", "unknown_path")
-    return path
 
 
 def living(organization_id: UUID, named: Iterable[str]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from fleets.authority import NONE, ROLE_SCOPES, Role, role_scopes
 from fleets.models import OrganizationRole
 from fleets.scopes import PERSONAL_ONLY, Scope
 
+OF_PROXMOX = "pve"  # names that Proxmox VE's own roles have, and that its preset brings
 _SCOPES = {scope.value: scope for scope in Scope if scope not in PERSONAL_ONLY}
 
 
@@ -38,6 +39,12 @@ def book(organization_id: UUID, named: Iterable[str]) -> RoleBook:
         return BUILT_IN
     rows = OrganizationRole.objects.present().filter(organization_id=organization_id, name__in=names)
     return RoleBook({row.name: scopes_of(row) for row in rows})
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a built-in role has this name, in whatever case, or one may come to have it."""
+    folded = name.casefold()
+    return folded.startswith(OF_PROXMOX) or folded in {built_in.casefold() for built_in in ROLE_SCOPES}
 
 
 def scopes_of(role: OrganizationRole) -> frozenset[Scope]:

@@ -44,6 +44,11 @@ class TokenAccess:
         return self.proven.token.pk
 
     @property
+    def behind(self) -> frozenset[UUID]:
+        token = self.proven.token
+        return frozenset(key for key in (token.principal_id, token.created_by_id) if key is not None)
+
+    @property
     def generation(self) -> int:
         return self.proven.shown.generation
 

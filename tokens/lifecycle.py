@@ -12,9 +12,10 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from fleets import holdings
+from fleets.authority import NONE
 from fleets.models import Organization
 from fleets.organization_policy import policy_of
-from fleets.scopes import Risk
+from fleets.scopes import Risk, Scope
 from tokens import changes, limits, policy, principals, wishes
 from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
 from tokens.changes import Edit as Edit
@@ -121,9 +122,11 @@ def has_grants_at(organization_id: UUID, path: str) -> bool:
     return Grant.objects.filter(token__organization_id=organization_id, path=path).exists()
 
 
-def naming_role(organization_id: UUID, role: str) -> list[str]:
-    """The live tokens, by id, of which a row names the role."""
+def naming_role(organization_id: UUID, role: str, gaining: frozenset[Scope] = NONE) -> list[str]:
+    """The live tokens, by id, of which a row names the role; of `gaining`, those alone whose ceiling holds some."""
     rows = Grant.objects.filter(token__organization_id=organization_id, role=role)
+    if gaining:
+        rows = rows.filter(token__scope_rows__scope__in=gaining)
     return list(rows.values_list("token_id", flat=True).distinct().order_by("token_id"))
 
 

@@ -61,6 +61,10 @@ class Access(Protocol):
     @property
     def token_id(self) -> str | None: ...
 
+    @property
+    def behind(self) -> frozenset[UUID]:
+        """The users for whom a token that calls never writes rules: its principal and who made it. For people none."""
+
     def organization_ids(self) -> frozenset[UUID]:
         """The organizations that the caller may see."""
 

@@ -89,5 +89,16 @@ class AclEntry(AccessRule):
     def __str__(self) -> str:
         return f"{self.role} on {self.path}"
 
+    @property
+    def subject(self) -> User | Group:
+        found = self.user or self.group
+        assert found is not None, "an entry names a user or a group"
+        return found
+
+    @property
+    def subject_label(self) -> str:
+        """The user or group as the command line writes an owner."""
+        return self.subject.username if isinstance(self.subject, User) else f"group:{self.subject.slug}"
+
     def audit_target(self) -> Target:
         return Target("entry", str(self.pk), str(self), self.organization_id)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from fleets import machines, membership, organizations
+from fleets import entries, machines, membership
 from fleets.models import AclEntry, Machine, Membership, User
 from tests.factories import make_machine, make_member, make_organization, make_person, operator, session
 from tests.invariants import Trail, assert_hold
@@ -180,7 +180,7 @@ def deregistering(machine: Machine) -> Callable[[], None]:
 
 def setting_an_entry(world: World, person: User, path: str) -> Callable[[], object]:
     def run() -> object:
-        entry = organizations.set_entry(
+        entry = entries.set_entry(
             world.organization, path=path, role="Viewer", user=person, by=operator
         )
         return entry.path

@@ -1,0 +1,206 @@
+"""Access entries: a role for a user or a group at a path. Set, change, remove; who may see them.
+
+Nobody exceeds themselves, judged twice: the setter holds what the role says (policy), and by effect whatever anybody
+gains, also where an entry that denied or narrowed goes and what is above it counts again.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+
+from audit.actions import Action
+from audit.trail import record
+from audit.verbs import verb
+from config.edge.access import Access
+from config.edge.refusals import Conflict, Invalid, Refused, require
+from fleets import currency, holdings, places, policy
+from fleets.authority import exceeding
+from fleets.models import AclEntry, Group, GroupMembership, Organization, TechnicalUser, User
+from fleets.paths import ROOT
+from fleets.roles import book
+
+NOT_THERE = "You may not give this role there."
+
+
+@verb(Action.ENTRY_SET)
+def set_entry(
+    organization: Organization,
+    *,
+    path: str,
+    role: str,
+    propagate: bool = True,
+    user: User | None = None,
+    group: Group | None = None,
+    by: Access,
+) -> AclEntry:
+    """Give a user or a group a role at a path. Conflict where they have an entry there."""
+    _queue(organization, by)
+    path = places.resolved(organization.pk, path)
+    _require_role(organization, role)
+    entry = AclEntry(
+        organization=organization, path=path, role=role, propagate=propagate, user=user, group=group
+    )
+    _require_not_for_itself(entry, by)
+    _require_may_set(entry, by)
+    _require_subject(entry)
+    with _nobody_gaining_more_than_held(entry, by):
+        _insert(entry)
+    _raise(entry)
+    record(Action.ENTRY_SET, by=by, target=entry, data=_said(entry))
+    return entry
+
+
+@verb(Action.ENTRY_CHANGED)
+def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> None:
+    """Change an entry's role, whether it propagates, or both."""
+    _queue(entry.organization, by)
+    places.require_living(entry.organization_id, entry.path)  # where it went dead, it is only taken away
+    before = _said(entry)
+    for name, value in changes.items():
+        setattr(entry, name, value)
+    _require_role(entry.organization, entry.role)
+    _require_not_for_itself(entry, by)
+    _require_may_set(entry, by)
+    with _nobody_gaining_more_than_held(entry, by):
+        currency.claim(entry)
+        entry.save(update_fields=["role", "propagate"])
+    _raise(entry)
+    after = _said(entry)
+    difference = {name: [before[name], after[name]] for name in changes if before[name] != after[name]}
+    record(Action.ENTRY_CHANGED, by=by, target=entry, data={**after, "changes": difference})
+
+
+@verb(Action.ENTRY_REMOVED)
+def remove_entry(entry: AclEntry, *, by: Access) -> None:
+    """Take an entry away. Entries are rules, no estate rows: it is deleted, and the trail keeps what it said."""
+    _queue(entry.organization, by)
+    _require_not_for_itself(entry, by)
+    require(policy.may_take_entry(by, entry), "You may not take this entry away.")
+    target, said = entry.audit_target(), _said(entry)
+    with _nobody_gaining_more_than_held(entry, by):
+        currency.claim(entry)
+        AclEntry.objects.filter(pk=entry.pk).delete()
+    _raise(entry)
+    record(Action.ENTRY_REMOVED, by=by, target=target, data=said)
+
+
+def seen(organization: Organization, by: Access) -> QuerySet[AclEntry]:
+    """The entries that the caller may see: one question to the database for the paths, none for each of them."""
+    rows = AclEntry.objects.filter(organization=organization)
+    if policy.may_see_entries(by, ROOT, organization.pk):
+        return rows
+    named = rows.order_by("path").values_list("path", flat=True).distinct()
+    paths = [path for path in named if policy.may_see_entries(by, path, organization.pk)]
+    return rows.filter(path__in=paths)
+
+
+def _queue(organization: Organization, by: Access) -> None:
+    """One change of an organization's entries at a time: each is judged by what the others left.
+
+    Registering a machine queues here too, for it looks for entries on the path of its vmid; so do departures.
+    """
+    currency.lock(organization)
+    by.refresh()
+
+
+def _require_role(organization: Organization, role: str) -> None:
+    if role not in book(organization.pk, [role]):
+        raise Invalid.field("role", "There is no such role.", "unknown_role")
+
+
+def _require_may_set(entry: AclEntry, by: Access) -> None:
+    may = policy.may_set_entry(
+        by,
+        entry.organization,
+        entry.path,
+        entry.role,
+        propagate=entry.propagate,
+        to_group=entry.group_id is not None,
+    )
+    require(may, NOT_THERE)
+
+
+def _require_not_for_itself(entry: AclEntry, by: Access) -> None:
+    """A token writes no entry for its principal, for who made it, nor for a group that one of them belongs to."""
+    if by.token_id is None:
+        return
+    is_theirs = entry.user_id in by.behind
+    if entry.group_id is not None:
+        members = GroupMembership.objects.present().filter(group=entry.group_id, user__in=by.behind)
+        technical = TechnicalUser.objects.filter(group=entry.group_id, user__in=by.behind)
+        is_theirs = members.exists() or technical.exists()
+    require(
+        not is_theirs, "A token writes no entries for its principal or for who made it.", "writes_for_itself"
+    )
+
+
+def _require_subject(entry: AclEntry) -> None:
+    """Somebody of the organization: a present member, a technical user that was not removed, an open group."""
+    if entry.group is not None:
+        currency.lock_open(entry.group)
+    if entry.user is None:
+        return
+    if entry.user.is_person:
+        is_here = entry.user.memberships.present().filter(organization=entry.organization).exists()
+    else:
+        is_here = TechnicalUser.objects.filter(
+            user=entry.user, user__is_active=True, organization=entry.organization
+        ).exists()
+    if not is_here:
+        raise Invalid.field("user", "Nobody of the organization.", "not_found")
+
+
+@contextmanager
+def _nobody_gaining_more_than_held(entry: AclEntry, by: Access) -> Iterator[None]:
+    """Refuse what is done inside where it gives anybody a scope at a path that the caller did not hold there before.
+
+    Who is suspended counts as if they were not: who resumes them does not look at entries.
+    """
+    if by.is_operator:
+        yield
+        return
+    held = by.rights(entry.organization_id)
+    affected = list(_affected(entry))
+    before = holdings.rights_but_for_suspension(affected, entry.organization_id)
+    yield
+    after = holdings.rights_but_for_suspension(affected, entry.organization_id)
+    for user_id, rights in after.items():
+        if beyond := exceeding(rights, before[user_id], held):
+            scope, path = beyond[0]
+            raise Refused(
+                f"This would give {scope} on {path}, which you do not hold there.", code="exceeds_your_rights"
+            )
+
+
+def _affected(entry: AclEntry) -> Iterable[User]:
+    """Those whose rights the entry has a part in."""
+    if entry.user is not None:
+        return [entry.user]
+    member = Q(group_memberships__group=entry.group_id, group_memberships__left_at=None)
+    rows: Iterable[User] = User.objects.filter(member | Q(technical__group=entry.group_id)).distinct()
+    return rows
+
+
+def _insert(entry: AclEntry) -> None:
+    try:
+        with transaction.atomic():
+            entry.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict("There is an entry of this subject at this path.", code="entry_exists") from None
+
+
+def _raise(entry: AclEntry) -> None:
+    """A user's entry concerns their tokens alone, a group's whoever belongs to it."""
+    currency.raise_(entry.user or entry.organization)
+
+
+def _said(entry: AclEntry) -> dict[str, Any]:
+    return {
+        "path": entry.path,
+        "role": entry.role,
+        "propagate": entry.propagate,
+        "subject": entry.subject_label,
+    }
