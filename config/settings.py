@@ -189,6 +189,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
     "ENUM_NAME_OVERRIDES": {
+        "ApplicationRole": "fleets.models.ApplicationMembership.Role",
         "AuditAction": "audit.actions.Action",
         "BuiltInRole": "fleets.api.serializers.BUILT_IN_ROLES",
         "FleetRole": "fleets.models.FleetMembership.Role",

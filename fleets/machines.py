@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from audit.actions import Action
-from audit.trail import record
+from audit.trail import record, record_all
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
@@ -39,6 +39,7 @@ def register(
         raise InsufficientScope(Scope.MACHINES_WRITE, fleet.path)
     if vmid is not None:
         _require_free(fleet, vmid)
+    currency.lock_open(fleet)
     machine = Machine(organization_id=fleet.organization_id, fleet=fleet, name=name, kind=kind, vmid=vmid)
     if template is not None:
         machine.template = inventory.named(MachineTemplate, "template", template, fleet.organization)
@@ -82,6 +83,7 @@ def move(machine: Machine, *, fleet: Fleet, by: Access) -> None:
         raise Conflict("Machines do not leave their organization.", code="other_organization")
     before = machine.fleet.slug
     currency.raise_(machine.organization)
+    currency.lock_open(fleet)
     _claim(machine)
     machine.fleet = fleet
     _save(machine, ["fleet"])
@@ -97,6 +99,14 @@ def deregister(machine: Machine, *, by: Access) -> None:
     machine.deregistered_at = now()
     machine.save(update_fields=["deregistered_at"])
     record(Action.MACHINE_DEREGISTERED, by=by, target=machine, data={"fleet": machine.fleet.slug})
+
+
+def deregister_all(fleet: Fleet, by: Access) -> int:
+    """End the machines of a fleet that closes, under its lock; how many. Else they would bear their vmids for ever."""
+    ended = currency.lock_all(Machine.objects.filter(fleet=fleet, deregistered_at=None))
+    currency.change_all(ended, deregistered_at=now())
+    record_all(Action.MACHINE_DEREGISTERED, by=by, targets=ended, data={"fleet": fleet.slug})
+    return len(ended)
 
 
 @verb(Action.MACHINE_CONFIGURED)

@@ -1,4 +1,5 @@
-"""Who belongs to an organization, a fleet or a group: join, invite, leave, suspend, resume, change role."""
+"""Who belongs to an organization: join, invite, leave, suspend, resume, change role. And who to its fleets, groups and
+applications: one way to join, leave and change role, under a verb for each."""
 
 from typing import Any
 
@@ -10,9 +11,10 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
-from fleets import consequences, currency, invitations, policy
+from fleets import consequences, currency, endings, invitations, policy
 from fleets.models import (
-    AclEntry,
+    Application,
+    ApplicationMembership,
     Fleet,
     FleetMembership,
     Group,
@@ -22,6 +24,7 @@ from fleets.models import (
     User,
 )
 
+AnyBelonging = FleetMembership | GroupMembership | ApplicationMembership
 OWNER = Membership.Role.OWNER
 NOT_YOURS = "You may not give or take this role."
 TAKEN = "This username is taken."
@@ -69,21 +72,16 @@ def invite(
 
 @verb(Action.MEMBER_LEFT)
 def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
-    """End a membership, and with it every fleet and group membership, their entries and what lived by it."""
+    """End a membership, and with it those of fleets, groups and applications, their entries and what lived by it."""
     _lock_organization(membership)
     require(policy.may_end_membership(by, membership), "You may not remove this member.")
     _require_another_owner(membership)
     user = membership.user
     _end(membership)
-    fleets = FleetMembership.objects.present().filter(
-        user=user, fleet__organization=membership.organization_id
-    )
-    groups = GroupMembership.objects.present().filter(
-        user=user, group__organization=membership.organization_id
-    )
-    fleets.update(left_at=now())
-    groups.update(left_at=now())
-    _remove_entries(membership, by)
+    for model in (FleetMembership, GroupMembership, ApplicationMembership):
+        here = {f"{model.owner_column}__organization": membership.organization_id}
+        model.objects.present().filter(user=user, **here).update(left_at=now())
+    endings.remove_entries_of_user(user, membership.organization, by)
     currency.raise_(user)
     invitations.end_of(membership, by)
     record(Action.MEMBER_LEFT, by=by, target=membership, reason=reason)
@@ -129,78 +127,91 @@ def change_role(membership: Membership, *, role: str, by: Access) -> None:
     record(Action.MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}})
 
 
+# Fleets, groups and applications
+
+
 @verb(Action.FLEET_MEMBER_JOINED)
 def join_fleet(fleet: Fleet, *, user: User, role: str, by: Access) -> FleetMembership:
-    require(policy.may_give_fleet_role(by, fleet, role), NOT_YOURS)
-    _require_member(user, fleet.organization_id)
     membership = FleetMembership(fleet=fleet, user=user, role=role)
-    _insert(membership, "This person belongs to the fleet already.")
-    currency.raise_(user)
-    record(Action.FLEET_MEMBER_JOINED, by=by, target=membership, data={"role": role})
+    _join(membership, role, Action.FLEET_MEMBER_JOINED, by)
     return membership
 
 
 @verb(Action.FLEET_MEMBER_LEFT)
 def leave_fleet(membership: FleetMembership, *, by: Access) -> None:
     """End a fleet membership: at their next call a person's own tokens no longer reach the fleet."""
-    leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
-    require(leaves or policy.may_take_fleet_role(by, membership.fleet), NOT_YOURS)
-    _end(membership)
-    currency.raise_(membership.user)
-    record(Action.FLEET_MEMBER_LEFT, by=by, target=membership)
+    _leave(membership, Action.FLEET_MEMBER_LEFT, by)
 
 
 @verb(Action.FLEET_MEMBER_ROLE_CHANGED)
 def change_fleet_role(membership: FleetMembership, *, role: str, by: Access) -> None:
-    fleet = membership.fleet
-    require(policy.may_take_fleet_role(by, fleet) and policy.may_give_fleet_role(by, fleet, role), NOT_YOURS)
-    before = membership.role
-    _change(membership, role=role)
-    currency.raise_(membership.user)
-    record(
-        Action.FLEET_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}}
-    )
+    _change_role(membership, role, Action.FLEET_MEMBER_ROLE_CHANGED, by)
 
 
 @verb(Action.GROUP_MEMBER_JOINED)
 def join_group(group: Group, *, user: User, role: str, by: Access) -> GroupMembership:
-    require(policy.may_give_group_role(by, group, role), NOT_YOURS)
-    _require_member(user, group.organization_id)
     membership = GroupMembership(group=group, user=user, role=role)
-    _insert(membership, "This person belongs to the group already.")
-    currency.raise_(user)
-    record(Action.GROUP_MEMBER_JOINED, by=by, target=membership, data={"role": role})
+    _join(membership, role, Action.GROUP_MEMBER_JOINED, by)
     return membership
 
 
 @verb(Action.GROUP_MEMBER_LEFT)
 def leave_group(membership: GroupMembership, *, by: Access) -> None:
-    leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
-    require(leaves or policy.may_take_group_role(by, membership.group), NOT_YOURS)
-    _end(membership)
-    currency.raise_(membership.user)
-    record(Action.GROUP_MEMBER_LEFT, by=by, target=membership)
+    _leave(membership, Action.GROUP_MEMBER_LEFT, by)
 
 
 @verb(Action.GROUP_MEMBER_ROLE_CHANGED)
 def change_group_role(membership: GroupMembership, *, role: str, by: Access) -> None:
-    group = membership.group
-    require(policy.may_take_group_role(by, group) and policy.may_give_group_role(by, group, role), NOT_YOURS)
+    _change_role(membership, role, Action.GROUP_MEMBER_ROLE_CHANGED, by)
+
+
+@verb(Action.APPLICATION_MEMBER_JOINED)
+def join_application(
+    application: Application, *, user: User, role: str = ApplicationMembership.Role.OWNER, by: Access
+) -> ApplicationMembership:
+    """Make a person one of an application's owners: its tokens are theirs to manage, in their session."""
+    membership = ApplicationMembership(
+        application=application, user=user, role=ApplicationMembership.Role(role)
+    )
+    _join(membership, role, Action.APPLICATION_MEMBER_JOINED, by)
+    return membership
+
+
+@verb(Action.APPLICATION_MEMBER_LEFT)
+def leave_application(membership: ApplicationMembership, *, by: Access) -> None:
+    """End an ownership. The last owner may go too: then those who manage the organization's tokens are left."""
+    _leave(membership, Action.APPLICATION_MEMBER_LEFT, by)
+
+
+def _join(membership: AnyBelonging, role: str, action: Action, by: Access) -> None:
+    owner, user = membership.owner, membership.user
+    require(policy.may_give_role_of(by, owner, role), NOT_YOURS)
+    currency.lock_open(owner)
+    _require_member(user, owner.organization_id)
+    _insert(membership, f"This person belongs to the {owner._meta.verbose_name} already.")
+    currency.raise_(user)
+    record(action, by=by, target=membership, data={"role": role})
+
+
+def _leave(membership: AnyBelonging, action: Action, by: Access) -> None:
+    require(policy.may_leave_or_be_removed(by, membership), NOT_YOURS)
+    _end(membership)
+    currency.raise_(membership.user)
+    record(action, by=by, target=membership)
+
+
+def _change_role(
+    membership: FleetMembership | GroupMembership, role: str, action: Action, by: Access
+) -> None:
+    require(policy.may_give_role_of(by, membership.owner, role), NOT_YOURS)
+    currency.lock_open(membership.owner)
     before = membership.role
     _change(membership, role=role)
     currency.raise_(membership.user)
-    record(
-        Action.GROUP_MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}}
-    )
+    record(action, by=by, target=membership, data={"changes": {"role": [before, role]}})
 
 
-def _remove_entries(membership: Membership, by: Access) -> None:
-    """Entries are rules, no estate rows: they are deleted, and the trail keeps what they said."""
-    for entry in AclEntry.objects.filter(user=membership.user, organization=membership.organization_id):
-        data = {"path": entry.path, "role": entry.role, "propagate": entry.propagate}
-        data["subject"] = membership.user.username
-        record(Action.ENTRY_REMOVED, by=by, target=entry, data=data)
-        entry.delete()
+# What they share
 
 
 def _lock_organization(membership: Membership) -> None:
@@ -227,9 +238,7 @@ def _require_member(user: User, organization_id: Any) -> None:
         raise Invalid.field("username", "Not an active member of the organization.")
 
 
-def _insert(
-    row: User | Membership | FleetMembership | GroupMembership, taken: str, code: str = "already_member"
-) -> None:
+def _insert(row: User | Membership | AnyBelonging, taken: str, code: str = "already_member") -> None:
     """Conflict where another was faster than the check before."""
     try:
         with transaction.atomic():
@@ -238,7 +247,7 @@ def _insert(
         raise Conflict(taken, code=code) from None
 
 
-def _end(membership: Membership | FleetMembership | GroupMembership) -> None:
+def _end(membership: Membership | AnyBelonging) -> None:
     """Claim the row as one that has not ended, and end it."""
     if membership.left_at:
         raise IllegalMove("This membership has ended.")
@@ -247,7 +256,7 @@ def _end(membership: Membership | FleetMembership | GroupMembership) -> None:
     membership.save(update_fields=["left_at"])
 
 
-def _change(membership: Membership | FleetMembership | GroupMembership, **changes: Any) -> None:
+def _change(membership: Membership | AnyBelonging, **changes: Any) -> None:
     if membership.left_at:
         raise IllegalMove("This membership has ended.")
     currency.claim(membership, left_at=None)

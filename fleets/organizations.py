@@ -1,6 +1,6 @@
-"""Organizations and what they own: open, rename, set policy; open fleets and groups; entries for users and groups."""
+"""Organizations: open, rename, set policy. What they own is in owners."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -8,16 +8,14 @@ from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
-from config.edge.refusals import Conflict, Invalid, require
-from fleets import currency, places, policy
-from fleets.authority import ROLE_SCOPES, Role
+from config.edge.refusals import Conflict, require
+from fleets import currency, policy
+from fleets.authority import Role
 from fleets.holdings import rights_of
-from fleets.models import AclEntry, Fleet, Group, Membership, Organization, User
+from fleets.models import AclEntry, Membership, Organization, User
 from fleets.organization_policy import parsed, policy_of
 from fleets.paths import ROOT
 from fleets.scopes import Scope
-
-Owned = TypeVar("Owned", Fleet, Group)
 
 
 @verb(Action.ORGANIZATION_OPENED)
@@ -71,65 +69,6 @@ def change(
         set_policy(organization, changes=policy, by=by)
 
 
-@verb(Action.FLEET_OPENED)
-def open_fleet(organization: Organization, *, slug: str, name: str, by: Access) -> Fleet:
-    require(policy.may_open_owner(by, organization), "You may not open fleets here.")
-    return _open(Fleet(organization=organization, slug=slug, name=name), Action.FLEET_OPENED, by)
-
-
-@verb(Action.GROUP_OPENED)
-def open_group(organization: Organization, *, slug: str, name: str, by: Access) -> Group:
-    require(policy.may_open_owner(by, organization), "You may not open groups here.")
-    return _open(Group(organization=organization, slug=slug, name=name), Action.GROUP_OPENED, by)
-
-
-@verb(Action.FLEET_CHANGED)
-def rename_fleet(fleet: Fleet, *, name: str, by: Access) -> None:
-    require(policy.may_take_fleet_role(by, fleet), "You may not change this fleet.")
-    _rename(fleet, name, Action.FLEET_CHANGED, by)
-
-
-@verb(Action.GROUP_CHANGED)
-def rename_group(group: Group, *, name: str, by: Access) -> None:
-    require(policy.may_take_group_role(by, group), "You may not change this group.")
-    _rename(group, name, Action.GROUP_CHANGED, by)
-
-
-@verb(Action.ENTRY_SET)
-def set_entry(
-    organization: Organization,
-    *,
-    path: str,
-    role: str,
-    propagate: bool = True,
-    user: User | None = None,
-    group: Group | None = None,
-    by: Access,
-) -> AclEntry:
-    """Give a user or a group a role at a path. Conflict where they have an entry there."""
-    currency.lock(organization)  # registering a machine looks for entries on the path of its vmid
-    path = places.resolved(organization.pk, path)
-    if role not in ROLE_SCOPES:
-        raise Invalid.field("role", "There is no such role.", "unknown_role")
-    may = policy.may_set_entry(by, organization, path, role, propagate=propagate, to_group=group is not None)
-    require(may, "You may not give this role there.")
-    if user and user.is_person and not user.memberships.present().filter(organization=organization).exists():
-        raise Invalid.field("user", "Not a member of the organization.")
-    entry = AclEntry(
-        organization=organization, path=path, role=role, propagate=propagate, user=user, group=group
-    )
-    try:
-        with transaction.atomic():
-            entry.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("There is an entry of this subject at this path.", code="entry_exists") from None
-    currency.raise_(organization, *([user] if user else []))
-    subject = user.username if user else f"group:{group.slug}" if group else ""
-    data = {"path": path, "role": role, "propagate": propagate, "subject": subject}
-    record(Action.ENTRY_SET, by=by, target=entry, data=data)
-    return entry
-
-
 def _require_quorum(organization: Organization, needed: int) -> None:
     """Nobody decides on their own request: it takes one more than the approvals asked for."""
     able = Membership.objects.active().deciding().filter(organization=organization)
@@ -147,24 +86,9 @@ def _require_quorum(organization: Organization, needed: int) -> None:
         )
 
 
-def _open(row: Owned, action: Action, by: Access) -> Owned:
-    row.full_clean(validate_unique=False, validate_constraints=False)
-    _insert(row)
-    record(action, by=by, target=row)
-    return row
-
-
-def _insert(row: Organization | Fleet | Group) -> None:
+def _insert(organization: Organization) -> None:
     try:
         with transaction.atomic():
-            row.save(force_insert=True)
+            organization.save(force_insert=True)
     except IntegrityError:
         raise Conflict("This slug is taken; slugs are never reused.", code="slug_taken") from None
-
-
-def _rename(row: Fleet | Group, name: str, action: Action, by: Access) -> None:
-    before = row.name
-    currency.claim(row, closed_at=None)
-    row.name = name
-    row.save(update_fields=["name"])
-    record(action, by=by, target=row, data={"changes": {"name": [before, name]}})

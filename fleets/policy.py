@@ -1,12 +1,14 @@
 """Who may do what to the estate. Each predicate is one rule in words; verbs enforce them, edges ask what to show."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Model
 
 from config.edge.access import Access
 from fleets.authority import (
+    Entry,
     Holding,
     PrincipalRights,
     Role,
@@ -14,10 +16,12 @@ from fleets.authority import (
     fleet_holdings,
     group_holdings,
     organization_holdings,
-    role_scopes,
 )
-from fleets.holdings import entries_of_group
+from fleets.holdings import entries_of_group, entries_of_technical_users
 from fleets.models import (
+    AclEntry,
+    Application,
+    Belonging,
     Fleet,
     Group,
     Image,
@@ -27,9 +31,11 @@ from fleets.models import (
     Membership,
     Network,
     Organization,
+    OwnedByOrganization,
     TechnicalUser,
 )
 from fleets.paths import ROOT
+from fleets.roles import book
 from fleets.scopes import Scope
 
 RULED_BY_OWNERS = {Membership.Role.OWNER, Membership.Role.ADMIN}
@@ -61,7 +67,8 @@ def may_set_policy(by: Access, organization: Organization) -> bool:
 
 
 def may_open_owner(by: Access, organization: Organization) -> bool:
-    """Fleets and groups are opened by who manages permissions at the root."""
+    """Fleets, groups, applications are opened and closed, technical users made and removed, by who manages
+    permissions at the root."""
     return manages_permissions(by, ROOT, organization)
 
 
@@ -94,8 +101,7 @@ def may_take_role(by: Access, membership: Membership) -> bool:
 
 def may_end_membership(by: Access, membership: Membership) -> bool:
     """People leave by themselves, in their browser session, or are removed by who may take their role."""
-    leaves = by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
-    return leaves or may_take_role(by, membership)
+    return is_themselves(by, membership) or may_take_role(by, membership)
 
 
 def may_handle_invitation(by: Access, invitation: Invitation) -> bool:
@@ -105,29 +111,47 @@ def may_handle_invitation(by: Access, invitation: Invitation) -> bool:
     return may_take_role(by, member) if member else manages_permissions(by, ROOT, invitation.organization)
 
 
-def may_give_fleet_role(by: Access, fleet: Fleet, role: str) -> bool:
-    """Who manages permissions at the fleet and holds all that the role gives there and below."""
-    gift = fleet_holdings(role, fleet.slug)
-    return may_take_fleet_role(by, fleet) and lacks_nothing_of(by, fleet.organization_id, gift)
+def may_give_role_of(by: Access, owner: OwnedByOrganization, role: str) -> bool:
+    """Of a fleet, group or application: who takes its roles, and holds all that this one gives, wherever it does."""
+    return may_take_role_of(by, owner) and lacks_nothing_of(by, owner.organization_id, gift_of(owner, role))
 
 
-def may_take_fleet_role(by: Access, fleet: Fleet) -> bool:
-    """Who manages permissions at the fleet."""
-    return by.permits(Scope.PERMISSIONS_MANAGE, fleet.path, fleet.organization_id)
+def may_take_role_of(by: Access, owner: OwnedByOrganization) -> bool:
+    """Who manages permissions at a fleet; at the root for groups and applications."""
+    return by.permits(Scope.PERMISSIONS_MANAGE, place_of(owner), owner.organization_id)
 
 
-def may_give_group_role(by: Access, group: Group, role: str) -> bool:
-    """Who manages permissions at the root and holds what the group reaches, wherever it does."""
-    if not may_take_group_role(by, group):
-        return False
-    entries = entries_of_group(group)
-    gift = [Holding(entry.path, entry.scopes, entry.propagate) for entry in entries]
-    return lacks_nothing_of(by, group.organization_id, [*group_holdings(role, entries), *gift])
+def may_close(by: Access, owner: OwnedByOrganization) -> bool:
+    """Who manages permissions at the root, for a fleet too: what it holds ends with it."""
+    return by.permits(Scope.PERMISSIONS_MANAGE, ROOT, owner.organization_id)
 
 
-def may_take_group_role(by: Access, group: Group) -> bool:
-    """Who manages permissions at the root."""
-    return by.permits(Scope.PERMISSIONS_MANAGE, ROOT, group.organization_id)
+def may_leave_or_be_removed(by: Access, membership: Belonging) -> bool:
+    """People leave by themselves, in their browser session, or are removed by who takes the roles there."""
+    return is_themselves(by, membership) or may_take_role_of(by, membership.owner)
+
+
+def place_of(owner: OwnedByOrganization) -> str:
+    """Where its roles are ruled."""
+    return owner.path if isinstance(owner, Fleet) else ROOT
+
+
+def gift_of(owner: OwnedByOrganization, role: str) -> list[Holding]:
+    """What a role of it leads to: a fleet's what it gives there; a group's also what its entries say; an application's
+    owners hold nothing by it, but get secrets with which its technical users' rights are used."""
+    if isinstance(owner, Fleet):
+        return [*fleet_holdings(role, owner.slug)]
+    if isinstance(owner, Group):
+        entries = entries_of_group(owner)
+        return [*group_holdings(role, entries), *_as_holdings(entries)]
+    assert isinstance(owner, Application)
+    return _as_holdings(entries_of_technical_users(owner))
+
+
+def may_rule_roles(by: Access, organization: Organization, scopes: Iterable[Scope]) -> bool:
+    """Make, change, remove a role: as the organization's settings, by who holds all that it gives, everywhere."""
+    gift = Holding(ROOT, frozenset(scopes))
+    return may_change_organization(by, organization) and lacks_nothing_of(by, organization.pk, [gift])
 
 
 def may_set_entry(
@@ -144,8 +168,20 @@ def may_set_entry(
     An entry that names a group gives its admins GroupAdmin there, whatever role it says.
     """
     given = [role] if role == Role.NO_ACCESS or not to_group else [role, Role.GROUP_ADMIN]
-    gifts = [Holding(path, role_scopes(name, path), propagate) for name in given]
+    roles = book(organization.pk, given)
+    gifts = [Holding(path, roles.scopes(name, path), propagate) for name in given]
     return manages_permissions(by, path, organization) and lacks_nothing_of(by, organization.pk, gifts)
+
+
+def may_take_entry(by: Access, entry: AclEntry) -> bool:
+    """Who manages permissions at its path. What is uncovered when it goes is judged by effect."""
+    return manages_permissions(by, entry.path, entry.organization)
+
+
+def may_see_entries(by: Access, path: str, organization_id: UUID) -> bool:
+    """Who manages permissions at the root sees all of them, else at the paths where they do."""
+    rights = by.rights(organization_id)
+    return Scope.PERMISSIONS_MANAGE in rights.at(ROOT) | rights.at(path)
 
 
 def may_register(by: Access, fleet: Fleet) -> bool:
@@ -177,6 +213,11 @@ def manages_permissions(by: Access, path: str, organization: Organization) -> bo
     return by.permits(Scope.PERMISSIONS_MANAGE, path, organization.pk)
 
 
+def is_themselves(by: Access, membership: Any) -> bool:
+    """A person about their own membership, in their browser session."""
+    return by.is_browser_session and by.user is not None and by.user.pk == membership.user_id
+
+
 def lacks_nothing_of(by: Access, organization_id: UUID, gift: Iterable[Holding]) -> bool:
     """Nobody exceeds themselves: whoever gives this holds each scope of it on each path where it would be held."""
     return not exceeding(PrincipalRights(tuple(gift)), by.rights(organization_id))
@@ -190,3 +231,7 @@ def is_owner_in_session(by: Access, organization: Organization) -> bool:
         return False
     owners = Membership.objects.active().filter(organization=organization, role=Membership.Role.OWNER)
     return owners.filter(user=by.user).exists()
+
+
+def _as_holdings(entries: Iterable[Entry]) -> list[Holding]:
+    return [Holding(entry.path, entry.scopes, entry.propagate) for entry in entries]

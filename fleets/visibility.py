@@ -1,8 +1,10 @@
-"""What a caller sees of the estate: organizations, fleets, machines. What is not in these querysets does not exist."""
+"""What a caller sees of the estate: organizations, what they own, machines. What is not in these querysets does not
+exist."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -12,8 +14,19 @@ from config.edge.access import Access, Rights
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import FieldError, Invalid, Missing
 from fleets import paths
-from fleets.models import Fleet, Machine, MachineQuerySet, Organization
+from fleets.models import (
+    Fleet,
+    Group,
+    Machine,
+    MachineQuerySet,
+    Organization,
+    OwnedByOrganization,
+    TechnicalUser,
+)
 from fleets.scopes import Scope
+
+# Who holds one of these at the root sees who owns the organization's tokens.
+OVERSEEING = (Scope.PERMISSIONS_MANAGE, Scope.TOKENS_READ, Scope.TOKENS_MANAGE)
 
 
 def organizations(by: Access) -> QuerySet[Organization]:
@@ -119,6 +132,40 @@ class Reach:
 
 def reach(by: Access, organization_id: UUID) -> Reach:
     return Reach(organization_id, by.rights(organization_id))
+
+
+def owners(by: Access, model: type[OwnedByOrganization], organization_ids: Collection[UUID]) -> QuerySet[Any]:
+    """The open fleets, groups or applications of the organizations that the caller sees.
+
+    Fleets: as Reach has them. Groups: all, for the organization's people in their session and for who oversees.
+    Applications: all for who oversees, their own for their owners in their session.
+    """
+    rows: QuerySet[Any] = model._default_manager.filter(organization__in=organization_ids, closed_at=None)
+    if model is Fleet:
+        reached = (reach(by, key).fleets.values() for key in organization_ids)
+        return rows.filter(pk__in=[fleet.pk for fleets in reached for fleet in fleets])
+    here = by.organization_ids() if by.is_browser_session else frozenset()
+    wholly = [key for key in organization_ids if (model is Group and key in here) or oversees(by, key)]
+    seen = Q(organization__in=wholly)
+    if by.is_browser_session and len(wholly) < len(organization_ids):
+        theirs = rows.filter(organization__in=here, memberships__user=by.user, memberships__left_at=None)
+        seen |= Q(pk__in=theirs.values("pk"))
+    return rows.filter(seen)
+
+
+def technical_users(by: Access, organization_ids: Collection[UUID]) -> QuerySet[TechnicalUser]:
+    """All of the organizations, those of tokens and those that ended too, for who oversees; a fleet's for who does so
+    there."""
+    seen = [key for key in organization_ids if oversees(by, key)]
+    fleets = Fleet.objects.filter(organization__in=seen).values_list("pk", "slug", "organization")
+    unseen = [pk for pk, slug, key in fleets if not oversees(by, key, paths.fleet_path(slug))]
+    rows = TechnicalUser.objects.filter(organization__in=seen)
+    return rows.exclude(fleet__in=unseen) if unseen else rows
+
+
+def oversees(by: Access, organization_id: UUID, path: str = paths.ROOT) -> bool:
+    """Manages permissions, or reads or manages tokens."""
+    return any(by.permits(scope, path, organization_id) for scope in OVERSEEING)
 
 
 def _any_machine(fleet: Fleet) -> str:

@@ -7,10 +7,23 @@ from rest_framework.test import APIClient
 
 from audit.models import Event
 from config.edge.access import Access
-from fleets import access, inventory, machines, membership, organizations
+from fleets import (
+    access,
+    entries,
+    inventory,
+    machines,
+    membership,
+    organizations,
+    owners,
+    role_changes,
+    technical_users,
+)
 from fleets.access import PersonAccess
+from fleets.consequences import Consequences
 from fleets.models import (
     AclEntry,
+    Application,
+    ApplicationMembership,
     Fleet,
     FleetMembership,
     Group,
@@ -21,6 +34,7 @@ from fleets.models import (
     Membership,
     Network,
     Organization,
+    OrganizationRole,
     User,
 )
 from fleets.scopes import parse_scopes
@@ -28,6 +42,7 @@ from tokens import credentials, issuance, verification
 from tokens.authentication import TokenAccess
 from tokens.credentials import Credential
 from tokens.issuance import Issued, Wish
+from tokens.kinds import Owner
 
 API = "/api/v1/"
 PASSWORD = "a password of some length"
@@ -72,12 +87,12 @@ def member(organization: Organization, role: str = "member") -> User:
 
 def make_fleet(organization: Organization, slug: str = "", *, name: str = "") -> Fleet:
     slug = slug or f"fleet-{next(_numbers)}"
-    return organizations.open_fleet(organization, slug=slug, name=name or slug.title(), by=operator)
+    return owners.open_fleet(organization, slug=slug, name=name or slug.title(), by=operator)
 
 
 def make_group(organization: Organization, slug: str = "", *, name: str = "") -> Group:
     slug = slug or f"group-{next(_numbers)}"
-    return organizations.open_group(organization, slug=slug, name=name or slug.title(), by=operator)
+    return owners.open_group(organization, slug=slug, name=name or slug.title(), by=operator)
 
 
 def make_fleet_member(fleet: Fleet, role: str = "viewer", *, user: User | None = None) -> FleetMembership:
@@ -93,6 +108,28 @@ def fleet_member(fleet: Fleet, role: str = "viewer") -> User:
 def make_group_member(group: Group, role: str = "user", *, user: User | None = None) -> GroupMembership:
     user = user or member(group.organization)
     return membership.join_group(group, user=user, role=role, by=operator)
+
+
+def make_application(organization: Organization, slug: str = "", *, name: str = "") -> Application:
+    slug = slug or f"application-{next(_numbers)}"
+    return owners.open_application(organization, slug=slug, name=name or slug.title(), by=operator)
+
+
+def make_application_member(application: Application, *, user: User | None = None) -> ApplicationMembership:
+    """An owner of the application; a new person becomes a plain member of the organization first."""
+    return membership.join_application(
+        application, user=user or member(application.organization), by=operator
+    )
+
+
+def application_owner(application: Application) -> User:
+    return make_application_member(application).user
+
+
+def make_technical_user(organization: Organization, username: str = "", *, name: str = "") -> User:
+    """One that is made by hand, and shares its tokens."""
+    username = username or f"technical-{next(_numbers)}"
+    return technical_users.make(organization, username=username, name=name, by=operator).user
 
 
 def make_machine(fleet: Fleet, name: str = "", **fields: Any) -> Machine:
@@ -124,23 +161,25 @@ def make_entry(
     group: Group | None = None,
     propagate: bool = True,
 ) -> AclEntry:
-    return organizations.set_entry(
+    return entries.set_entry(
         organization, path=path, role=role, user=user, group=group, propagate=propagate, by=operator
     )
 
 
+def make_role(organization: Organization, name: str, *scopes: str) -> OrganizationRole:
+    return role_changes.add(organization, name=name, scopes=parse_scopes(scopes), by=operator)
+
+
 def make_token(
-    owner: User | Fleet,
+    owner: Owner,
     *scopes: str,
     organization: Organization | None = None,
     machines: list[Machine] | None = None,
     **wish: Any,
 ) -> Issued:
-    """A token and its secret: of a fleet, or personal where the owner is a person."""
+    """A token and its secret; of the kind that the owner's have."""
     if organization is None:
-        organization = (
-            owner.organization if isinstance(owner, Fleet) else owner.memberships.get().organization
-        )
+        organization = organization_of(owner)
     ids = None if machines is None else tuple(machine.pk for machine in machines)
     return issuance.issue(
         organization,
@@ -149,6 +188,25 @@ def make_token(
         wish=Wish(scopes=parse_scopes(scopes), machines=ids, **wish),
         by=operator,
     )
+
+
+def organization_of(owner: Owner) -> Organization:
+    if isinstance(owner, Organization):
+        return owner
+    if not isinstance(owner, User):
+        return owner.organization
+    return owner.memberships.get().organization if owner.is_person else owner.technical.organization
+
+
+def make_consequences(**heard: Any) -> Consequences:
+    """Somebody above who is told of what the estate's changes end; of itself it ends nothing."""
+    silent = {
+        "member_left": lambda *_: [],
+        "owner_closed": lambda *_: [],
+        "has_grants_at": lambda *_: False,
+        "naming_role": lambda *_: [],
+    }
+    return Consequences(**{**silent, **heard})
 
 
 def session(user: User) -> Access:

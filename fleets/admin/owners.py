@@ -1,5 +1,6 @@
-"""Fleets and groups, and who belongs to each."""
+"""Fleets, groups and applications, and who belongs to each."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -12,8 +13,8 @@ from config.edge.facts import Cell, Fact, Section
 from config.edge.refusals import Missing
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
-from fleets import membership, organizations, policy
-from fleets.admin.organizations import RenameForm
+from fleets import membership, owners, policy, visibility
+from fleets.admin.organizations import ReasonForm, RenameForm
 from fleets.admin.scope import (
     OrganizationFilter,
     OrganizationForm,
@@ -22,10 +23,20 @@ from fleets.admin.scope import (
     linked,
     organizations_where,
 )
-from fleets.models import Fleet, FleetMembership, Group, GroupMembership, Organization, User
-from fleets.paths import ROOT
+from fleets.models import (
+    Application,
+    ApplicationMembership,
+    Fleet,
+    FleetMembership,
+    Group,
+    GroupMembership,
+    Organization,
+    OwnedByOrganization,
+    User,
+)
 
 LISTED = 200  # members and machines that a page shows
+UNDONE = "Its slug is never used again. This can’t be undone."
 
 
 class OpeningForm(OrganizationForm):
@@ -37,6 +48,23 @@ class OpeningForm(OrganizationForm):
 
     def open_to(self, by: Access) -> list[Organization]:
         return organizations_where(by, policy.may_open_owner)
+
+
+class DescriptionField(forms.CharField):
+    def __init__(self) -> None:
+        super().__init__(required=False, max_length=500, widget=forms.Textarea(attrs={"rows": 3}))
+
+
+class ApplicationForm(OpeningForm):
+    description = DescriptionField()
+
+
+class ApplicationChangeForm(RenameForm):
+    description = DescriptionField()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["description"].initial = self.row.description
 
 
 class MemberForm(CommandForm):
@@ -70,6 +98,12 @@ class GroupMemberForm(MemberForm):
     role = forms.ChoiceField(choices=GroupMembership.Role.choices)
 
 
+class ApplicationMemberForm(MemberForm):
+    role = forms.ChoiceField(
+        choices=ApplicationMembership.Role.choices, initial=ApplicationMembership.Role.OWNER
+    )
+
+
 class FleetRoleForm(CommandForm):
     role = forms.ChoiceField(choices=FleetMembership.Role.choices)
 
@@ -82,20 +116,86 @@ class GroupRoleForm(FleetRoleForm):
     role = forms.ChoiceField(choices=GroupMembership.Role.choices)
 
 
-def members_of(row: Fleet | Group) -> Section:
+def owners_seen(by: Access, model: type[OwnedByOrganization]) -> QuerySet[Any]:
+    if model is Fleet:
+        return Fleet.objects.filter(pk__in=[fleet.pk for fleet in fleets_seen(by)])
+    return visibility.owners(by, model, seen_ids(by))
+
+
+def members_of(row: Fleet | Group | Application) -> Section:
     present: Any = row.memberships.filter(left_at=None)
     people = present.select_related("user").order_by("user__name", "user__username")[:LISTED]
     rows = [[linked(m, str(m.user)), Cell(m.user.username), Cell(m.role), Cell(m.joined_at)] for m in people]
     return Section("Members", ("Name", "Username", "Role", "Since"), rows, "Nobody belongs to it yet.")
 
 
-@admin.register(Fleet)
-class FleetAdmin(ScopedAdmin):
+def changing(call: Callable[..., None], what: str, form: type[CommandForm] = RenameForm) -> RowVerb:
+    """The verb that renames an owner, or describes it anew."""
+    label = "Rename" if form is RenameForm else "Change"
+    return RowVerb(
+        label.lower(),
+        label,
+        policy.may_take_role_of,
+        lambda row, data, by: call(row, **data, by=by),
+        lambda row: f"Changes what {row.name} is called. Its slug, {row.slug}, stays.",
+        f"The {what} is changed." if form is not RenameForm else f"The {what} has its new name.",
+        form=form,
+    )
+
+
+def adding_member(call: Callable[..., Any], what: str, form: type[CommandForm], meaning: str = "") -> RowVerb:
+    return RowVerb(
+        "add-member",
+        "Add a member",
+        policy.may_take_role_of,
+        lambda row, data, by: call(row, user=data["user"], role=data["role"], by=by),
+        lambda row: f"Adds somebody of {row.organization} to {row.name}{meaning}.",
+        f"They belong to the {what} now.",
+        form=form,
+    )
+
+
+def closing(call: Callable[..., Any], what: str, takes: Callable[[Any], str]) -> RowVerb:
+    """The verb that ends an owner; `takes` says what goes with it."""
+    return RowVerb(
+        "close",
+        "Close",
+        policy.may_close,
+        lambda row, data, by: call(row, reason=data["reason"], by=by),
+        lambda row: f"Ends {row.name} for ever. {takes(row)} {UNDONE}",
+        f"The {what} is closed.",
+        form=ReasonForm,
+        is_grave=True,
+    )
+
+
+class OwnerAdmin(ScopedAdmin):
+    """What the pages of fleets, groups and applications share."""
+
     list_display = ("name", "slug", "organization", "created_at")
     list_filter = (OrganizationFilter,)
     search_fields = ("name", "slug")
     ordering = ("name",)
     sortable_by = ("name", "slug", "created_at")
+
+    def visible(self, by: Access) -> QuerySet[Any]:
+        return owners_seen(by, self.model).select_related("organization")
+
+    def facts(self, row: Any, by: Access) -> list[Fact]:
+        return [
+            Fact("Name", row.name),
+            Fact("Slug", row.slug),
+            Fact("Organization", row.organization),
+            Fact("Opened", row.created_at),
+        ]
+
+    def sections(self, row: Any, by: Access) -> list[Section]:
+        is_shown = policy.may_see_people(by, policy.place_of(row), row.organization_id)
+        return [members_of(row)] if is_shown else []
+
+
+@admin.register(Fleet)
+class FleetAdmin(OwnerAdmin):
     place = 30
     about = "Machines that belong together, with the people and tokens that look after them."
     nothing = "You reach no fleet. Whoever manages your organization can add you to one."
@@ -103,52 +203,29 @@ class FleetAdmin(ScopedAdmin):
         "New fleet",
         is_anywhere(policy.may_open_owner),
         OpeningForm,
-        lambda data, by: organizations.open_fleet(**data, by=by),
+        lambda data, by: owners.open_fleet(**data, by=by),
         "Opens a fleet, without machines and members.",
         "The fleet is open.",
     )
     verbs = (
-        RowVerb(
-            "rename",
-            "Rename",
-            policy.may_take_fleet_role,
-            lambda row, data, by: organizations.rename_fleet(row, name=data["name"], by=by),
-            lambda row: f"Changes what {row.name} is called. Its slug, {row.slug}, stays.",
-            "The fleet has its new name.",
-            form=RenameForm,
-        ),
-        RowVerb(
-            "add-member",
-            "Add a member",
-            policy.may_take_fleet_role,
-            lambda row, data, by: membership.join_fleet(row, user=data["user"], role=data["role"], by=by),
-            lambda row: f"Adds somebody of {row.organization} to {row.name}.",
-            "They belong to the fleet now.",
-            form=FleetMemberForm,
+        changing(owners.rename_fleet, "fleet"),
+        adding_member(membership.join_fleet, "fleet", FleetMemberForm),
+        closing(
+            owners.close_fleet,
+            "fleet",
+            lambda row: (
+                f"Its {row.machines.live().count()} machines are deregistered and its tokens revoked; "
+                "entries on its path reach nothing any more."
+            ),
         ),
     )
 
-    def visible(self, by: Access) -> QuerySet[Fleet]:
-        return Fleet.objects.filter(pk__in=[fleet.pk for fleet in fleets_seen(by)]).select_related(
-            "organization"
-        )
-
     def facts(self, row: Fleet, by: Access) -> list[Fact]:
-        return [*owner_facts(row), Fact("Path", row.path)]
-
-    def sections(self, row: Fleet, by: Access) -> list[Section]:
-        if not policy.may_see_people(by, row.path, row.organization_id):
-            return []
-        return [members_of(row)]
+        return [*super().facts(row, by), Fact("Path", row.path)]
 
 
 @admin.register(Group)
-class GroupAdmin(ScopedAdmin):
-    list_display = ("name", "slug", "organization", "created_at")
-    list_filter = (OrganizationFilter,)
-    search_fields = ("name", "slug")
-    ordering = ("name",)
-    sortable_by = ("name", "slug", "created_at")
+class GroupAdmin(OwnerAdmin):
     place = 40
     about = "People who share access to the same paths."
     nothing = "There is no group yet."
@@ -156,39 +233,22 @@ class GroupAdmin(ScopedAdmin):
         "New group",
         is_anywhere(policy.may_open_owner),
         OpeningForm,
-        lambda data, by: organizations.open_group(**data, by=by),
+        lambda data, by: owners.open_group(**data, by=by),
         "Opens a group, without members. What it reaches are the paths of the entries that name it.",
         "The group is open.",
     )
     verbs = (
-        RowVerb(
-            "rename",
-            "Rename",
-            policy.may_take_group_role,
-            lambda row, data, by: organizations.rename_group(row, name=data["name"], by=by),
-            lambda row: f"Changes what {row.name} is called. Its slug, {row.slug}, stays.",
-            "The group has its new name.",
-            form=RenameForm,
-        ),
-        RowVerb(
-            "add-member",
-            "Add a member",
-            policy.may_take_group_role,
-            lambda row, data, by: membership.join_group(row, user=data["user"], role=data["role"], by=by),
+        changing(owners.rename_group, "group"),
+        adding_member(membership.join_group, "group", GroupMemberForm, "; they reach what the group reaches"),
+        closing(
+            owners.close_group,
+            "group",
             lambda row: (
-                f"Adds somebody of {row.organization} to {row.name}; they reach what the group reaches."
+                f"The {row.entries.count()} entries that name it are removed: its members reach nothing by it "
+                "any more. Its tokens are revoked."
             ),
-            "They belong to the group now.",
-            form=GroupMemberForm,
         ),
     )
-
-    def visible(self, by: Access) -> QuerySet[Group]:
-        ids = [key for key in seen_ids(by) if policy.may_see_people(by, ROOT, key)]
-        return Group.objects.filter(organization__in=ids, closed_at=None).select_related("organization")
-
-    def facts(self, row: Group, by: Access) -> list[Fact]:
-        return owner_facts(row)
 
     def sections(self, row: Group, by: Access) -> list[Section]:
         entries = [
@@ -198,118 +258,117 @@ class GroupAdmin(ScopedAdmin):
         reach = Section(
             "Reaches", ("Path", "Role", "How far"), entries, "No entry names this group: it reaches nothing."
         )
-        return [reach, members_of(row)]
+        return [reach, *super().sections(row, by)]
 
 
-def owner_facts(row: Fleet | Group) -> list[Fact]:
-    return [
-        Fact("Name", row.name),
-        Fact("Slug", row.slug),
-        Fact("Organization", row.organization),
-        Fact("Opened", row.created_at),
-    ]
+@admin.register(Application)
+class ApplicationAdmin(OwnerAdmin):
+    place = 45
+    about = "Programs, with owners who manage their tokens."
+    nothing = "There is no application that you own, or oversee."
+    adding = Adding(
+        "New application",
+        is_anywhere(policy.may_open_owner),
+        ApplicationForm,
+        lambda data, by: owners.open_application(**data, by=by),
+        "Opens an application, without owners. What its tokens reach is what its technical users are granted.",
+        "The application is open.",
+    )
+    verbs = (
+        changing(owners.change_application, "application", ApplicationChangeForm),
+        adding_member(
+            membership.join_application,
+            "application",
+            ApplicationMemberForm,
+            "; they manage its tokens, and get secrets of what these reach",
+        ),
+        closing(owners.close_application, "application", lambda _: "Its tokens are revoked."),
+    )
+
+    def facts(self, row: Application, by: Access) -> list[Fact]:
+        return [*super().facts(row, by), Fact("Description", row.description or "–")]
 
 
-def is_oneself(by: Access, row: FleetMembership | GroupMembership) -> bool:
-    return by.user is not None and by.user.pk == row.user_id
+def changing_role(call: Callable[..., None], form: type[CommandForm]) -> RowVerb:
+    return RowVerb(
+        "role",
+        "Change role",
+        lambda by, row: policy.may_take_role_of(by, row.owner),
+        lambda row, data, by: call(row, role=data["role"], by=by),
+        lambda row: f"Gives {row.user} another role in {row.owner}. It holds at once, for their tokens too.",
+        "They have the new role.",
+        form=form,
+    )
+
+
+def removing(call: Callable[..., None], what: str, meaning: str) -> RowVerb:
+    return RowVerb(
+        "remove",
+        "Remove",
+        policy.may_leave_or_be_removed,
+        lambda row, _, by: call(row, by=by),
+        lambda row: f"{row.user} leaves {row.owner}. {meaning}",
+        f"They have left the {what}.",
+        is_grave=True,
+    )
 
 
 class OwnerMemberAdmin(ScopedAdmin):
-    """What members of fleets and of groups share. Their pages are reached from the fleet or the group."""
+    """What the people of fleets, groups and applications share. Their pages are reached from there."""
 
     is_section = False
     search_fields = ("user__username", "user__name")
     ordering = ("user__name", "user__username")
     sortable_by = ()
 
+    def visible(self, by: Access) -> QuerySet[Any]:
+        """Of what the caller sees: in their session they see the people too."""
+        column = self.model.owner_column
+        owner: Any = self.model._meta.get_field(column).related_model
+        rows: Any = self.model._default_manager.filter(left_at=None)
+        here = rows.filter(**{f"{column}__in": owners_seen(by, owner)})
+        return here.select_related("user", f"{column}__organization")  # type: ignore[no-any-return]
+
     def facts(self, row: Any, by: Access) -> list[Fact]:
-        owner = self.owner(row)
-        cell = linked(owner)
+        cell = linked(row.owner)
         return [
             Fact("Name", row.user.name),
             Fact("Username", row.user.username),
-            Fact(str(owner._meta.verbose_name).capitalize(), cell.text, cell.link),
+            Fact(str(row.owner._meta.verbose_name).capitalize(), cell.text, cell.link),
             Fact("Role", row.role),
             Fact("Since", row.joined_at),
         ]
-
-    def owner(self, row: Any) -> Fleet | Group:
-        raise NotImplementedError
 
 
 @admin.register(FleetMembership)
 class FleetMembershipAdmin(OwnerMemberAdmin):
     list_display = ("user", "fleet", "role", "joined_at")
     verbs = (
-        RowVerb(
-            "role",
-            "Change role",
-            lambda by, row: policy.may_take_fleet_role(by, row.fleet),
-            lambda row, data, by: membership.change_fleet_role(row, role=data["role"], by=by),
-            lambda row: (
-                f"Gives {row.user} another role in {row.fleet}. It holds at once, for their tokens too."
-            ),
-            "They have the new role.",
-            form=FleetRoleForm,
-        ),
-        RowVerb(
-            "remove",
-            "Remove",
-            lambda by, row: is_oneself(by, row) or policy.may_take_fleet_role(by, row.fleet),
-            lambda row, _, by: membership.leave_fleet(row, by=by),
-            lambda row: (
-                f"{row.user} leaves {row.fleet}. Their personal tokens reach it no more, from their next call on."
-            ),
-            "They have left the fleet.",
-            is_grave=True,
+        changing_role(membership.change_fleet_role, FleetRoleForm),
+        removing(
+            membership.leave_fleet,
+            "fleet",
+            "Their personal tokens reach it no more, from their next call on.",
         ),
     )
-
-    def visible(self, by: Access) -> QuerySet[FleetMembership]:
-        fleets = [
-            fleet.pk
-            for fleet in fleets_seen(by)
-            if policy.may_see_people(by, fleet.path, fleet.organization_id)
-        ]
-        rows = FleetMembership.objects.filter(left_at=None, fleet__in=fleets)
-        return rows.select_related("user", "fleet__organization")
-
-    def owner(self, row: FleetMembership) -> Fleet:
-        return row.fleet
 
 
 @admin.register(GroupMembership)
 class GroupMembershipAdmin(OwnerMemberAdmin):
     list_display = ("user", "group", "role", "joined_at")
     verbs = (
-        RowVerb(
-            "role",
-            "Change role",
-            lambda by, row: policy.may_take_group_role(by, row.group),
-            lambda row, data, by: membership.change_group_role(row, role=data["role"], by=by),
-            lambda row: (
-                f"Gives {row.user} another role in {row.group}. It holds at once, for their tokens too."
-            ),
-            "They have the new role.",
-            form=GroupRoleForm,
-        ),
-        RowVerb(
-            "remove",
-            "Remove",
-            lambda by, row: is_oneself(by, row) or policy.may_take_group_role(by, row.group),
-            lambda row, _, by: membership.leave_group(row, by=by),
-            lambda row: f"{row.user} leaves {row.group} and reaches no more what it reaches.",
-            "They have left the group.",
-            is_grave=True,
-        ),
+        changing_role(membership.change_group_role, GroupRoleForm),
+        removing(membership.leave_group, "group", "They reach no more what it reaches."),
     )
 
-    def visible(self, by: Access) -> QuerySet[GroupMembership]:
-        ids = [key for key in seen_ids(by) if policy.may_see_people(by, ROOT, key)]
-        rows = GroupMembership.objects.filter(
-            left_at=None, group__organization__in=ids, group__closed_at=None
-        )
-        return rows.select_related("user", "group__organization")
 
-    def owner(self, row: GroupMembership) -> Group:
-        return row.group
+@admin.register(ApplicationMembership)
+class ApplicationMembershipAdmin(OwnerMemberAdmin):
+    list_display = ("user", "application", "role", "joined_at")
+    verbs = (
+        removing(
+            membership.leave_application,
+            "application",
+            "They manage its tokens no more. Those work on: rotate them where the secrets are to change.",
+        ),
+    )

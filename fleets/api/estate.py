@@ -1,5 +1,6 @@
 """What every resource of the estate shares: which organization is meant, which rows can be found, pages of a list."""
 
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -78,6 +79,14 @@ class EstateViewSet(ApiViewSet):
         """For tokens: require the scope. What people may do follows from their role, which the verb knows."""
         if self.access.token_id is not None:
             authorize(self.access, scope, path, organization_id)
+
+    def decide_oversight(self, organization_id: UUID) -> None:
+        """For tokens: require one of the scopes by which one sees who owns an organization's tokens."""
+        if self.access.token_id is None:
+            return
+        permits = partial(self.access.permits, path=ROOT, organization_id=organization_id)
+        held = next(filter(permits, visibility.OVERSEEING), Scope.PERMISSIONS_MANAGE)
+        authorize(self.access, held, ROOT, organization_id)
 
     def require_sight_of_people(self, organization_id: UUID, path: str = ROOT) -> None:
         """For tokens: people's names take the right to manage permissions, and are never for a fleet's tokens."""

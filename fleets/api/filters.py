@@ -7,6 +7,9 @@ from django import forms
 from django.db.models import QuerySet
 
 from fleets.models import (
+    AclEntry,
+    Application,
+    ApplicationMembership,
     Fleet,
     FleetMembership,
     Group,
@@ -18,6 +21,7 @@ from fleets.models import (
     Membership,
     Network,
     Organization,
+    TechnicalUser,
 )
 
 
@@ -60,20 +64,27 @@ class InvitationFilters(Filters):
         fields: list[str] = []
 
 
-class FleetFilters(Filters):
+class OwnerFilters(Filters):
+    slug = django_filters.CharFilter()
     search = django_filters.CharFilter("name", "icontains", help_text="In the name.")
 
+
+class FleetFilters(OwnerFilters):
     class Meta:
         model = Fleet
-        fields = ["slug"]
+        fields: list[str] = []
 
 
-class GroupFilters(Filters):
-    search = django_filters.CharFilter("name", "icontains", help_text="In the name.")
-
+class GroupFilters(OwnerFilters):
     class Meta:
         model = Group
-        fields = ["slug"]
+        fields: list[str] = []
+
+
+class ApplicationFilters(OwnerFilters):
+    class Meta:
+        model = Application
+        fields: list[str] = []
 
 
 class FleetMemberFilters(Filters):
@@ -89,6 +100,23 @@ class GroupMemberFilters(Filters):
 
     class Meta:
         model = GroupMembership
+        fields: list[str] = []
+
+
+class ApplicationMemberFilters(Filters):
+    role = django_filters.ChoiceFilter(choices=ApplicationMembership.Role.choices)
+
+    class Meta:
+        model = ApplicationMembership
+        fields: list[str] = []
+
+
+class TechnicalUserFilters(Filters):
+    kind = django_filters.ChoiceFilter(choices=TechnicalUser.Kind.choices)
+    is_active = django_filters.BooleanFilter("user__is_active")
+
+    class Meta:
+        model = TechnicalUser
         fields: list[str] = []
 
 
@@ -123,4 +151,16 @@ class NetworkFilters(TemplateFilters):
 class ImageFilters(TemplateFilters):
     class Meta:
         model = Image
+        fields: list[str] = []
+
+
+class EntryFilters(Filters):
+    user = django_filters.CharFilter("user__username", "iexact", help_text="A username.")
+    group = django_filters.CharFilter("group__slug", help_text="A group's slug.")
+    path = django_filters.CharFilter(
+        method="judged", help_text="Exactly there; `/vms/<vmid>` is the machine that bears it."
+    )
+
+    class Meta:
+        model = AclEntry
         fields: list[str] = []

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from config.edge.serializers import StrictSerializer, Text
 from fleets.authority import ROLE_SCOPES
-from fleets.models import FleetMembership, GroupMembership, Machine, MachineAction, Membership, Organization
+from fleets.models import Machine, MachineAction, Membership, Organization
 from fleets.organization_policy import policy_of
 
 MOST_ITEMS = 64  # disks or networks of a machine
@@ -118,77 +118,6 @@ class InvitationSerializer(StrictSerializer):
     expires_at = serializers.DateTimeField(read_only=True, help_text="Until then the link works.")
 
 
-# Fleets, groups and who belongs to them
-
-
-class GroupSerializer(StrictSerializer):
-    id = serializers.UUIDField(read_only=True)
-    organization = organization()
-    slug = seen()
-    name = seen()
-    created_at = serializers.DateTimeField(read_only=True)
-
-
-class GroupOpening(GroupSerializer):
-    organization = organization_to_be()
-    slug = Text(max_length=63)
-    name = Text(max_length=150)
-
-
-class GroupChange(GroupSerializer):
-    name = Text(max_length=150, required=False)
-
-
-class FleetSerializer(GroupSerializer):
-    path = seen(help_text="Where entries and grants name it.")
-
-
-class FleetOpening(GroupOpening, FleetSerializer):
-    pass
-
-
-class FleetChange(GroupChange, FleetSerializer):
-    pass
-
-
-class FleetMemberSerializer(StrictSerializer):
-    id = serializers.UUIDField(read_only=True)
-    organization = seen("fleet.organization.slug")
-    fleet = seen("fleet.slug")
-    username = seen("user.username")
-    name = seen("user.name")
-    role = serializers.ChoiceField(FleetMembership.Role.choices, read_only=True)
-    joined_at = serializers.DateTimeField(read_only=True)
-
-
-class FleetMemberAddition(FleetMemberSerializer):
-    username = Text(max_length=63)
-    role = serializers.ChoiceField(FleetMembership.Role.choices)
-
-
-class FleetMemberChange(FleetMemberSerializer):
-    role = serializers.ChoiceField(FleetMembership.Role.choices, required=False)
-
-
-class GroupMemberSerializer(StrictSerializer):
-    id = serializers.UUIDField(read_only=True)
-    organization = seen("group.organization.slug")
-    group = seen("group.slug")
-    username = seen("user.username")
-    name = seen("user.name")
-    role = serializers.ChoiceField(GroupMembership.Role.choices, read_only=True)
-    joined_at = serializers.DateTimeField(read_only=True)
-
-
-class GroupMemberAddition(GroupMemberSerializer):
-    username = Text(max_length=63)
-    role = serializers.ChoiceField(GroupMembership.Role.choices)
-
-
-class GroupMemberChange(GroupMemberSerializer):
-    role = serializers.ChoiceField(GroupMembership.Role.choices, required=False)
-
-
 # Machines
 
 
@@ -287,12 +216,3 @@ class ScopeSerializer(StrictSerializer):
     area = seen()
     risk = serializers.ChoiceField(["low", "medium", "high"], read_only=True)
     description = seen()
-
-
-class RoleSerializer(StrictSerializer):
-    organization = seen(allow_null=True, help_text="Null: built in.")
-    name = seen()
-    scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
-    scopes_at_root = serializers.ListField(
-        child=serializers.CharField(), read_only=True, help_text="What it gives by an entry at `/`."
-    )

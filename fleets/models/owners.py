@@ -75,6 +75,7 @@ class Belonging(models.Model):
     """What the memberships of fleets, groups and applications share. Rejoining makes a new row."""
 
     currency_kind: ClassVar[str] = ""
+    owner_column: ClassVar[str]  # what they belong to: fleet, group or application
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     version = models.PositiveBigIntegerField(default=1)
@@ -86,12 +87,30 @@ class Belonging(models.Model):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        return f"{self.user} in {self.owner}"  # type: ignore[attr-defined]  # each has its own foreign key
+
+    @property
+    def owner(self) -> Any:
+        return getattr(self, self.owner_column)
+
+    @property
+    def organization_id(self) -> UUID:
+        found: UUID = self.owner.organization_id
+        return found
+
+    def audit_target(self) -> Target:
+        label = f"{self.user.username} in {self.owner.slug}"  # type: ignore[attr-defined]
+        return Target(f"{self.owner_column}_member", str(self.pk), label, self.organization_id)
+
 
 class FleetMembership(Belonging):
     class Role(models.TextChoices):
         MANAGER = "manager"
         OPERATOR = "operator"
         VIEWER = "viewer"
+
+    owner_column = "fleet"
 
     fleet = models.ForeignKey(Fleet, models.PROTECT, related_name="memberships")
     user = models.ForeignKey(User, models.PROTECT, related_name="fleet_memberships")
@@ -104,26 +123,13 @@ class FleetMembership(Belonging):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"{self.user} in {self.fleet}"
-
-    @property
-    def owner(self) -> Fleet:
-        return self.fleet
-
-    @property
-    def organization_id(self) -> UUID:
-        return self.fleet.organization_id
-
-    def audit_target(self) -> Target:
-        label = f"{self.user.username} in {self.fleet.slug}"
-        return Target("fleet_member", str(self.pk), label, self.fleet.organization_id)
-
 
 class GroupMembership(Belonging):
     class Role(models.TextChoices):
         ADMIN = "admin"
         USER = "user"
+
+    owner_column = "group"
 
     group = models.ForeignKey(Group, models.PROTECT, related_name="memberships")
     user = models.ForeignKey(User, models.PROTECT, related_name="group_memberships")
@@ -136,27 +142,14 @@ class GroupMembership(Belonging):
             )
         ]
 
-    def __str__(self) -> str:
-        return f"{self.user} in {self.group}"
-
-    @property
-    def owner(self) -> Group:
-        return self.group
-
-    @property
-    def organization_id(self) -> UUID:
-        return self.group.organization_id
-
-    def audit_target(self) -> Target:
-        label = f"{self.user.username} in {self.group.slug}"
-        return Target("group_member", str(self.pk), label, self.group.organization_id)
-
 
 class ApplicationMembership(Belonging):
     """Who owns an application: all its people do."""
 
     class Role(models.TextChoices):
         OWNER = "owner"
+
+    owner_column = "application"
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="memberships")
     user = models.ForeignKey(User, models.PROTECT, related_name="application_memberships")
@@ -170,21 +163,6 @@ class ApplicationMembership(Belonging):
                 name="one_present_application_membership",
             )
         ]
-
-    def __str__(self) -> str:
-        return f"{self.user} in {self.application}"
-
-    @property
-    def owner(self) -> Application:
-        return self.application
-
-    @property
-    def organization_id(self) -> UUID:
-        return self.application.organization_id
-
-    def audit_target(self) -> Target:
-        label = f"{self.user.username} in {self.application.slug}"
-        return Target("application_member", str(self.pk), label, self.application.organization_id)
 
 
 class TechnicalUser(models.Model):
@@ -244,3 +222,6 @@ class TechnicalUser(models.Model):
     def owner(self) -> Fleet | Group | Application | None:
         """What it stands for, if that can close."""
         return self.fleet or self.group or self.application
+
+    def audit_target(self) -> Target:
+        return Target("technical_user", str(self.user_id), self.user.username, self.organization_id)

@@ -10,6 +10,8 @@ from fleets.machines import request_action, retag
 from fleets.membership import invite, suspend
 from fleets.models import (
     AclEntry,
+    Application,
+    ApplicationMembership,
     Fleet,
     FleetMembership,
     Group,
@@ -22,6 +24,7 @@ from fleets.models import (
     Membership,
     Network,
     Organization,
+    OrganizationRole,
     User,
 )
 from fleets.scopes import Scope
@@ -46,6 +49,9 @@ class Side:
     fleet_member: FleetMembership
     group: Group
     group_member: GroupMembership
+    application: Application
+    application_member: ApplicationMembership
+    technical_user: User
     machine: Machine
     action: MachineAction
     token: Issued
@@ -56,6 +62,8 @@ class Side:
     suspended: Membership
     invitation: Invitation
     entry: AclEntry
+    entry_of_user: AclEntry
+    role: OrganizationRole
     event: Event
     template: MachineTemplate
     network: Network
@@ -84,6 +92,7 @@ def make_side(name: str, *, vmid: int) -> Side:
     factories.make_member(organization, "admin", user=admin)
     fleet = factories.make_fleet(organization, f"{name}-edge")
     group = factories.make_group(organization, f"{name}-crew")
+    application = factories.make_application(organization, f"{name}-billing")
     machine = factories.make_machine(fleet, f"{name}-machine", vmid=vmid)
     retag(machine, tags=[f"{name}-tag"], by=factories.session(owner))
     disabled = factories.make_token(fleet, "machines:read")
@@ -102,7 +111,12 @@ def make_side(name: str, *, vmid: int) -> Side:
         fleet_member=factories.make_fleet_member(fleet, user=viewer),
         group=group,
         group_member=factories.make_group_member(group, user=viewer),
+        application=application,
+        application_member=factories.make_application_member(application, user=viewer),
+        technical_user=factories.make_technical_user(organization, f"{name}-robot"),
         entry=factories.make_entry(organization, fleet.path, "Viewer", group=group),
+        entry_of_user=factories.make_entry(organization, "/nodes", "Viewer", user=admin),
+        role=factories.make_role(organization, f"{name}-role", "machines:read"),
         machine=machine,
         action=request_action(machine, action="start", by=factories.operator),
         token=factories.make_token(fleet, "machines:read"),

@@ -71,6 +71,10 @@ COMMANDS = [
     Command("PATCH", "networks/{id}/", {"cidr": "10.1.0.0/16"}),
     Command("POST", "images/", {"name": "new", "operating_system": "Debian"}),
     Command("PATCH", "images/{id}/", {"operating_system": "Debian"}),
+    Command("POST", "roles/", {"name": "new", "scopes": ["machines:read"]}),
+    Command("PATCH", "roles/{id}/", {"scopes": ["machines:operate"]}),
+    Command("POST", "acl/", {"path": "/nodes", "role": "Viewer", "user": "acme-member"}),
+    Command("PATCH", "acl/{id}/", {"role": "Operator"}),
     Command("PATCH", "organizations/{id}/", {"name": "New"}),
     Command("POST", "members/", {"username": "new", "role": "member"}),
     Command("PATCH", "members/{id}/", {"role": "auditor"}),
@@ -85,6 +89,11 @@ COMMANDS = [
     Command("PATCH", "groups/{id}/", {"name": "New"}),
     Command("POST", "groups/{group_id}/members/", {"username": "acme-member", "role": "user"}),
     Command("PATCH", "groups/{group_id}/members/{id}/", {"role": "admin"}),
+    Command("POST", "applications/", {"slug": "new", "name": "New"}),
+    Command("PATCH", "applications/{id}/", {"description": "new"}),
+    Command("POST", "applications/{application_id}/members/", {"username": "acme-member"}),
+    Command("POST", "technical-users/", {"username": "new"}),
+    Command("PATCH", "technical-users/{technical_user_id}/", {"name": "New"}),
 ]
 SUPERUSERS = {("post", "organizations/")}  # only a superuser's session opens organizations
 every_command = pytest.mark.parametrize(
@@ -573,7 +582,14 @@ BAD_SCOPES: list[Any] = [
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "tokens/"), ("PATCH", "tokens/{id}/"), ("PATCH", "token/")]
+    ("method", "path"),
+    [
+        ("POST", "tokens/"),
+        ("PATCH", "tokens/{id}/"),
+        ("PATCH", "token/"),
+        ("POST", "roles/"),
+        ("PATCH", "roles/{id}/"),
+    ],
 )
 def test_scopes_are_exact_names_each_once(method: str, path: str, estate: Estate) -> None:
     command = next(each for each in COMMANDS if (each.method, each.path) == (method, path))
@@ -737,7 +753,7 @@ def test_what_is_no_id_is_not_found(route: str, estate: Estate) -> None:
 
     method = next(
         each
-        for each in ("GET", "POST", "PATCH")
+        for each in ("GET", "POST", "PATCH", "DELETE")
         if call(client, each, filled_in(route, *ids)).status_code != 405
     )
 

@@ -44,11 +44,17 @@ PLACES: dict[str, Id] = {
     "/api/v1/fleets/<pk>": lambda side: side.fleet.pk,
     "/api/v1/fleets/<fleet_id>": lambda side: side.fleet.pk,
     "/api/v1/fleets/<fleet_id>/members/<pk>": lambda side: side.fleet_member.pk,
+    "/api/v1/applications/<pk>": lambda side: side.application.pk,
+    "/api/v1/applications/<application_id>": lambda side: side.application.pk,
+    "/api/v1/applications/<application_id>/members/<pk>": lambda side: side.application_member.pk,
+    "/api/v1/technical-users/<technical_user_id>": lambda side: side.technical_user.pk,
     "/api/v1/machines/<pk>": lambda side: side.machine.pk,
     "/api/v1/machines/<machine_id>": lambda side: side.machine.pk,
     "/api/v1/templates/<pk>": lambda side: side.template.pk,
     "/api/v1/networks/<pk>": lambda side: side.network.pk,
     "/api/v1/images/<pk>": lambda side: side.image.pk,
+    "/api/v1/roles/<pk>": lambda side: side.role.pk,
+    "/api/v1/acl/<pk>": lambda side: side.entry.pk,
     "/api/v1/tokens/<pk>": lambda side: side.token.token.pk,
     "/api/v1/audit/events/<pk>": lambda side: side.event.pk,
 }
@@ -60,12 +66,15 @@ ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
     "fleets.groupmembership": lambda side: side.group_member.pk,
     "fleets.fleet": lambda side: side.fleet.pk,
     "fleets.fleetmembership": lambda side: side.fleet_member.pk,
+    "fleets.application": lambda side: side.application.pk,
+    "fleets.applicationmembership": lambda side: side.application_member.pk,
     "fleets.machine": lambda side: side.machine.pk,
     "fleets.machineaction": lambda side: side.action.pk,
     "fleets.machinetemplate": lambda side: side.template.pk,
     "fleets.network": lambda side: side.network.pk,
     "fleets.image": lambda side: side.image.pk,
     "fleets.aclentry": lambda side: side.entry.pk,
+    "fleets.organizationrole": lambda side: side.role.pk,
     "fleets.technicaluser": lambda side: side.token.token.principal.pk,
     "tokens.token": lambda side: side.token.token.pk,
     "audit.event": lambda side: side.event.pk,
@@ -264,6 +273,8 @@ FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
     ("fleets", "search"): (EMPTY, lambda side: side.fleet.name),
     ("groups", "slug"): (EMPTY, lambda side: side.group.slug),
     ("groups", "search"): (EMPTY, lambda side: side.group.name),
+    ("applications", "slug"): (EMPTY, lambda side: side.application.slug),
+    ("applications", "search"): (EMPTY, lambda side: side.application.name),
     ("machines", "fleet"): (MISSING, lambda side: side.fleet.slug),
     ("machines", "tag"): (EMPTY, lambda side: f"{side.organization.slug}-tag"),
     ("machines", "vmid"): (EMPTY, lambda side: side.machine.vmid),
@@ -275,6 +286,9 @@ FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
     ("networks", "search"): (EMPTY, lambda side: side.network.name),
     ("images", "name"): (EMPTY, lambda side: side.image.name),
     ("images", "search"): (EMPTY, lambda side: side.image.name),
+    ("acl", "user"): (EMPTY, lambda side: side.admin.username),
+    ("acl", "group"): (EMPTY, lambda side: side.group.slug),
+    ("acl", "path"): (EMPTY, lambda side: side.fleet.path),
     ("tokens", "owner"): (MISSING, lambda side: f"fleet:{side.fleet.slug}"),
     ("tokens", "machine"): (MISSING, lambda side: side.machine.pk),
     ("tokens", "search"): (EMPTY, lambda side: side.fleet.slug),
@@ -284,7 +298,7 @@ FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
     ("audit/events", "request_id"): (EMPTY, lambda side: side.event.request_id),
 }
 PLAIN_FILTERS = {
-    *("role", "suspended", "kind", "status", "risk", "scope", "expires_before", "unused_since"),
+    *("is_active", "role", "suspended", "kind", "status", "risk", "scope", "expires_before", "unused_since"),
     *("action", "outcome", "since", "until"),
 }
 
@@ -367,6 +381,8 @@ def test_a_filter_finds_nothing_of_another_organization(
 def _unknown(name: str, value: object) -> object:
     if name == "vmid":
         return 987_654
+    if name == "path":
+        return "/fleets/no-such-fleet"
     text = str(value)
     kind, colon, rest = text.rpartition(":")
     return f"{kind}{colon}{never_used(rest) if re.fullmatch('[0-9a-f-]{36}', rest) else 'no-such-thing'}"
@@ -388,6 +404,7 @@ REFERENCES = {
 Body = Callable[[Any], dict[str, Any]]
 
 ISSUE = {"name": "new", "scopes": ["machines:read"], "reason": "because"}
+RULE = {"path": "/nodes", "role": "Viewer"}
 BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
     ("post", "tokens/", "organization"): (
         404,
@@ -458,6 +475,21 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
         404,
         lambda side: {"organization": side.organization.slug, "name": "new"},
     ),
+    ("post", "roles/", "organization"): (
+        404,
+        lambda side: {
+            "organization": side.organization.slug,
+            "name": "new",
+            "scopes": ["machines:read"],
+        },
+    ),
+    ("post", "acl/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, **RULE, "group": side.group.slug},
+    ),
+    ("post", "acl/", "path"): (400, lambda side: {**RULE, "path": side.fleet.path, "group": "acme-crew"}),
+    ("post", "acl/", "user"): (404, lambda side: {**RULE, "user": side.member.user.username}),
+    ("post", "acl/", "group"): (404, lambda side: {**RULE, "group": side.group.slug}),
     ("post", "machines/{id}/move/", "fleet"): (404, lambda side: {"fleet": side.other_fleet.slug}),
     ("post", "fleets/", "organization"): (
         404,
@@ -466,6 +498,18 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
     ("post", "groups/", "organization"): (
         404,
         lambda side: {"organization": side.organization.slug, "slug": "new", "name": "New"},
+    ),
+    ("post", "applications/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "slug": "new", "name": "New"},
+    ),
+    ("post", "technical-users/", "organization"): (
+        404,
+        lambda side: {"organization": side.organization.slug, "username": "new"},
+    ),
+    ("post", "applications/{application_id}/members/", "username"): (
+        404,
+        lambda side: {"username": side.member.user.username},
     ),
     ("post", "members/", "organization"): (
         404,
@@ -480,9 +524,10 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
         lambda side: {"username": side.member.user.username, "role": "user"},
     ),
 }
-NAMES_NOBODY = {
-    ("post", "members/", "username")
-}  # usernames are the installation's: an invitation may name anybody
+NAMES_NOBODY = {  # usernames are the installation's: a new one may be anybody's
+    ("post", "members/", "username"),
+    ("post", "technical-users/", "username"),
+}
 
 
 def commands() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -513,6 +558,7 @@ class Nothing:
     organization = SimpleNamespace(slug="no-such-organization")
     fleet = other_fleet = SimpleNamespace(slug="no-such-fleet", path="/fleets/no-such-fleet")
     machine = template = network = image = SimpleNamespace(pk=uuid4())
+    group = SimpleNamespace(slug="no-such-group")
     member = SimpleNamespace(user=SimpleNamespace(username="no-such-person"))
 
 

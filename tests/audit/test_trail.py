@@ -13,7 +13,7 @@ from config.edge import context
 from config.edge.access import Actor
 from config.edge.context import RequestContext
 from config.edge.refusals import Refused, Unavailable
-from fleets import access, membership, organizations
+from fleets import access, membership, organizations, owners
 from fleets.models import Fleet, Membership, Organization
 from tests.factories import (
     events,
@@ -108,7 +108,7 @@ def test_the_database_itself_refuses_to_change_an_event(statement: str) -> None:
 def test_a_change_and_its_event_are_one() -> None:
     organization = make_organization()
 
-    organizations.open_fleet(organization, slug="edge", name="Edge", by=session(owner_of(organization)))
+    owners.open_fleet(organization, slug="edge", name="Edge", by=session(owner_of(organization)))
 
     assert events(action="fleet.opened") == ["fleet.opened allowed"]
     assert Fleet.objects.get().slug == "edge"
@@ -119,7 +119,7 @@ def test_a_refusal_is_an_event_of_its_own_and_nothing_else_happens() -> None:
     plain = session(member(organization))
 
     with pytest.raises(Refused):
-        organizations.open_fleet(organization, slug="edge", name="Edge", by=plain)
+        owners.open_fleet(organization, slug="edge", name="Edge", by=plain)
 
     event = Event.objects.latest("id")
     assert (event.action, event.outcome, event.reason) == (Action.FLEET_OPENED, Outcome.DENIED, "forbidden")

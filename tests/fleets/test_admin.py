@@ -183,6 +183,7 @@ def foreign() -> dict[str, Any]:
     other = factories.make_organization("other", name="Elsewhere")
     fleet = factories.make_fleet(other, "foreign-fleet")
     group = factories.make_group(other, "foreign-group")
+    application = factories.make_application(other, "foreign-application")
     token = factories.make_token(fleet, "machines:read").token
     rows = [
         other,
@@ -191,6 +192,9 @@ def foreign() -> dict[str, Any]:
         group,
         factories.make_fleet_member(fleet),
         factories.make_group_member(group),
+        application,
+        factories.make_application_member(application),
+        factories.make_technical_user(other, "foreign-robot").technical,
         factories.make_machine(fleet, "foreign-machine"),
         factories.make_template(other, "foreign-template"),
         factories.make_network(other, "foreign-network"),

@@ -12,6 +12,7 @@ from tests.factories import (
     events,
     fleet_member,
     last_event,
+    make_consequences,
     make_entry,
     make_fleet,
     make_machine,
@@ -145,7 +146,7 @@ def test_a_vmid_that_free_paths_name_can_not_be_registered(edge: Fleet, named_by
         make_entry(organization, "/vms/300", "Viewer", user=member(organization))
     else:
         consequences._registered.append(
-            consequences.Consequences(lambda *_: None, lambda _organization, path: path == "/vms/300")
+            make_consequences(has_grants_at=lambda _organization, path: path == "/vms/300")
         )
 
     try:

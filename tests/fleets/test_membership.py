@@ -6,6 +6,7 @@ import pytest
 from django.db.models.signals import pre_save
 
 from audit.models import Event
+from config.edge.access import Access
 from config.edge.refusals import Conflict, IllegalMove, Invalid, Refused
 from fleets import consequences, membership
 from fleets.models import AclEntry, FleetMembership, GroupMembership, Membership, Organization, User
@@ -13,6 +14,7 @@ from tests.factories import (
     acting,
     events,
     last_event,
+    make_consequences,
     make_entry,
     make_fleet,
     make_fleet_member,
@@ -242,7 +244,12 @@ def test_rejoining_resurrects_no_entry_of_before(acme: Organization) -> None:
 
 def test_departures_are_told_to_those_above_within_the_verb(acme: Organization) -> None:
     told: list[Membership] = []
-    listening = consequences.Consequences(lambda row, _by: told.append(row), lambda *_: False)
+
+    def listens(row: Membership, _by: Access) -> list[str]:
+        told.append(row)
+        return []
+
+    listening = make_consequences(member_left=listens)
     row = make_member(acme)
     consequences._registered.append(listening)
 
@@ -259,7 +266,7 @@ def test_what_fails_above_keeps_the_member(acme: Organization) -> None:
         raise Conflict("not now")
 
     row = make_member(acme)
-    consequences._registered.append(consequences.Consequences(fails, lambda *_: False))
+    consequences._registered.append(make_consequences(member_left=fails))
 
     try:
         with pytest.raises(Conflict):

@@ -80,19 +80,19 @@ RULES: dict[str, tuple[Callable[[Access, Organization, Fleet, Group], bool], str
         "operator superuser owner admin owner's_token superuser's_token",
     ),
     "make a fleet manager": (
-        lambda by, _acme, edge, _group: policy.may_give_fleet_role(by, edge, "manager"),
+        lambda by, _acme, edge, _group: policy.may_give_role_of(by, edge, "manager"),
         "operator superuser owner admin owner's_token superuser's_token",
     ),
     "end a fleet membership": (
-        lambda by, _acme, edge, _group: policy.may_take_fleet_role(by, edge),
+        lambda by, _acme, edge, _group: policy.may_take_role_of(by, edge),
         "operator superuser owner admin owner's_token superuser's_token",
     ),
     "end a group membership": (
-        lambda by, _acme, _edge, group: policy.may_take_group_role(by, group),
+        lambda by, _acme, _edge, group: policy.may_take_role_of(by, group),
         "operator superuser owner admin owner's_token superuser's_token",
     ),
     "make a group admin": (
-        lambda by, _acme, _edge, group: policy.may_give_group_role(by, group, "admin"),
+        lambda by, _acme, _edge, group: policy.may_give_role_of(by, group, "admin"),
         "operator superuser owner admin owner's_token superuser's_token",
     ),
     "set an entry": (
@@ -159,8 +159,8 @@ def test_a_membership_is_ended_by_themselves_or_by_who_may_take_the_role(
 
 GIFTS: dict[str, Callable[[Access, Organization, Fleet, Group], bool]] = {
     "an organization role": lambda by, acme, *_: policy.may_give_role(by, acme, "auditor"),
-    "a fleet role": lambda by, _acme, edge, _group: policy.may_give_fleet_role(by, edge, "viewer"),
-    "a group role": lambda by, _acme, _edge, group: policy.may_give_group_role(by, group, "user"),
+    "a fleet role": lambda by, _acme, edge, _group: policy.may_give_role_of(by, edge, "viewer"),
+    "a group role": lambda by, _acme, _edge, group: policy.may_give_role_of(by, group, "user"),
     "an entry": lambda by, acme, *_: policy.may_set_entry(by, acme, "/", "Administrator"),
 }
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from fleets import machines, membership, organizations
+from fleets import entries, machines, membership, organizations, owners
 from fleets.access import PersonAccess
 from fleets.models import Machine, Membership, Organization, User
 from fleets.paths import ROOT
@@ -71,15 +71,15 @@ def _invite(stage: Stage, company: Company, person: Person) -> None:
 
 def _open_fleet(stage: Stage, company: Company, slug: str, name: str) -> None:
     organization = stage.organizations[company.slug]
-    fleet = organizations.open_fleet(organization, slug=slug, name=name, by=stage.person(company.boss))
+    fleet = owners.open_fleet(organization, slug=slug, name=name, by=stage.person(company.boss))
     stage.fleets[company.slug, slug] = fleet
 
 
 def _open_group(stage: Stage, company: Company, slug: str, name: str, paths: tuple[str, ...]) -> None:
     organization, boss = stage.organizations[company.slug], stage.person(company.boss)
-    group = organizations.open_group(organization, slug=slug, name=name, by=boss)
+    group = owners.open_group(organization, slug=slug, name=name, by=boss)
     for path in paths:
-        organizations.set_entry(organization, path=path, role="GroupUser", group=group, by=boss)
+        entries.set_entry(organization, path=path, role="GroupUser", group=group, by=boss)
     stage.groups[company.slug, slug] = group
 
 
