@@ -11,12 +11,10 @@ from config.edge.refusals import Invalid, Missing
 from fleets.models import Application, Fleet, Group, Organization, User
 from fleets.paths import ROOT
 from fleets.policy import may_see_people
-from fleets.scopes import Scope
-from fleets.visibility import reach
+from fleets.visibility import oversees, reach
 from tokens import policy
 from tokens.kinds import PREFIX, Kind, Owner
 
-SEES = frozenset({Scope.TOKENS_READ, Scope.TOKENS_MANAGE, Scope.PERMISSIONS_MANAGE})
 _BY_SLUG: dict[Kind, type[Fleet | Group | Application]] = {
     Kind.FLEET: Fleet,
     Kind.GROUP: Group,
@@ -85,7 +83,7 @@ def may_know(by: Access, owner: Owner, organization_id: UUID) -> bool:
         return organization_id in by.organization_ids()
     if isinstance(owner, Application) and policy.owns(by, owner):
         return True
-    return bool(SEES & by.rights(organization_id).at(ROOT))
+    return oversees(by, organization_id)
 
 
 def _rows(kind: Kind, word: str, organization_ids: list[UUID]) -> QuerySet[Any]:

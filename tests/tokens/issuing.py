@@ -7,11 +7,12 @@ from typing import Any
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import DomainError
-from fleets.models import Fleet, Membership, User
+from fleets.models import Organization
 from fleets.scopes import Scope, parse_scopes
-from tests.factories import make_token
+from tests.factories import make_token, organization_of
 from tokens import issuance
 from tokens.issuance import GrantWish, Issued, Wish
+from tokens.kinds import Owner
 from tokens.models import Token
 
 REASON = "for the tests"
@@ -23,15 +24,12 @@ def wish(*scopes: str, **parts: Any) -> Wish:
     return Wish(scopes=parse_scopes(scopes) if scopes else None, **parts)
 
 
-def issue(by: Access, owner: User | Fleet, asked: Wish, **options: Any) -> Issued:
-    if isinstance(owner, Fleet):
-        organization = owner.organization
-    else:
-        organization = (
-            Membership.objects.present().select_related("organization").get(user=owner).organization
-        )
+def issue(
+    by: Access, owner: Owner, asked: Wish, *, organization: Organization | None = None, **options: Any
+) -> Issued:
     named = {"name": f"issued-{next(_numbers)}", "reason": REASON, **options}
-    return issuance.issue(organization, owner=owner, wish=asked, by=by, **named)
+    place = organization or organization_of(owner)
+    return issuance.issue(place, owner=owner, wish=asked, by=by, **named)
 
 
 def present(issued: Issued) -> Token:
@@ -43,14 +41,14 @@ def rows(token: Token) -> list[GrantWish]:
     return [GrantWish(grant.path, grant.role, grant.propagate) for grant in token.grants.all()]
 
 
-def pending(owner: User | Fleet, *scopes: str, **options: Any) -> Issued:
+def pending(owner: Owner, *scopes: str, **options: Any) -> Issued:
     """A token that waits for its approval."""
     issued = make_token(owner, *scopes, **options)
     Token.objects.filter(pk=issued.token.pk).update(status="pending", approved_at=None)
     return issued
 
 
-def with_status(owner: User | Fleet, status: str, *scopes: str) -> Issued:
+def with_status(owner: Owner, status: str, *scopes: str) -> Issued:
     """A token that stands like this, however it came to."""
     issued = make_token(owner, *(scopes or ("machines:read",)))
     changes: dict[str, Any] = {"status": status}
