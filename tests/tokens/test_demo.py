@@ -162,15 +162,38 @@ def test_a_group_with_members_has_paths(demo: dict[str, str]) -> None:
     }
 
 
-def test_tokens_of_both_kinds_in_every_status(demo: dict[str, str]) -> None:
+def test_tokens_of_every_kind_in_every_status(demo: dict[str, str]) -> None:
     tokens = list(Token.objects.all())
-    assert 55 <= len(tokens) <= 70
-    assert {token.kind for token in tokens} == set(Token.Kind.values)
+    assert 65 <= len(tokens) <= 85
+    first = Token.objects.filter(organization__slug="brightwater")
+    assert {token.kind for token in first} == set(Token.Kind.values)
     statuses = Counter(str(token.derived_status) for token in tokens)
     assert set(statuses) == {"active", "pending", "disabled", "expired", "revoked"}
     assert statuses["active"] > len(tokens) / 2
     reasons = set(Token.objects.filter(status="revoked").values_list("status_reason", flat=True))
     assert reasons == {"by_hand", "by_itself", "owner_left"}
+
+
+def test_tokens_of_every_kind_are_issued_by_who_may_and_their_technical_users_suit_them(
+    demo: dict[str, str],
+) -> None:
+    acting = Token.objects.not_ended().filter(organization__slug="brightwater")
+    roles = acting.values_list("kind", "principal__technical__role").distinct()
+    assert {tuple(pair) for pair in roles} >= {
+        ("group", "user"),
+        ("group", "admin"),
+        ("organization", "Viewer"),
+        ("organization", "Admin"),
+        ("application", ""),
+        ("technical_user", ""),
+    }
+    assert {token.name: token.extended for token in acting if token.extended} == {
+        "provisioner": ["images", "templates"]
+    }
+    issuers = dict(acting.values_list("name", "created_by__username"))
+    assert (issuers["runbook"], issuers["planner"]) == ("sofia.marquez", "daniel.okafor")
+    used = Event.objects.filter(action="token.used").values_list("target_id", flat=True).distinct()
+    assert {token.kind for token in acting.filter(pk__in=used)} == set(Token.Kind.values)
 
 
 def test_two_tokens_are_in_the_overlap_of_a_rotation(demo: dict[str, str]) -> None:

@@ -2,12 +2,20 @@
 
 from functools import partial
 
-from fleets import entries, machines, membership, organizations, owners
+from fleets import entries, machines, membership, organizations, owners, technical_users
 from fleets.access import PersonAccess
 from fleets.models import Machine, Membership, Organization, User
 from fleets.paths import ROOT
 from fleets.scopes import Scope
-from tokens.demo.script import BRIGHTWATER, Company, MachinePlan, Person
+from tokens.demo.script import (
+    BRIGHTWATER,
+    ApplicationPlan,
+    Company,
+    FleetPlan,
+    MachinePlan,
+    Person,
+    TechnicalUserPlan,
+)
 from tokens.demo.stage import ADMINISTRATOR, Stage
 
 MADE_BY_OWNERS = {Membership.Role.OWNER, Membership.Role.ADMIN, Membership.Role.APPROVER}
@@ -38,12 +46,20 @@ def write_company(stage: Stage, company: Company) -> None:
             stage.soon(boss.address, partial(_invite, stage, company, person))
         stage.soon(boss.address, partial(_admit, stage, company, person))
         _write_departure(stage, company, person)
+    for application in company.applications:
+        stage.soon(boss.address, partial(_open_application, stage, company, application))
+    for technical in company.technical_users:
+        stage.soon(boss.address, partial(_make_technical_user, stage, company, technical))
     for fleet in company.fleets:
-        for machine in fleet.machines:
-            stage.soon(boss.address, partial(_register, stage, company, fleet.slug, fleet.keeper, machine))
-            if machine.deregistered_days_ago:
-                act = partial(_deregister, stage, machine.name, fleet.keeper)
-                stage.at(machine.deregistered_days_ago, fleet.keeper, act)
+        _write_machines(stage, company, fleet, boss)
+
+
+def _write_machines(stage: Stage, company: Company, fleet: FleetPlan, boss: Person) -> None:
+    for machine in fleet.machines:
+        stage.soon(boss.address, partial(_register, stage, company, fleet.slug, fleet.keeper, machine))
+        if machine.deregistered_days_ago:
+            act = partial(_deregister, stage, machine.name, fleet.keeper)
+            stage.at(machine.deregistered_days_ago, fleet.keeper, act)
 
 
 def _open(stage: Stage, company: Company) -> None:
@@ -81,6 +97,22 @@ def _open_group(stage: Stage, company: Company, slug: str, name: str, paths: tup
     for path in paths:
         entries.set_entry(organization, path=path, role="GroupUser", group=group, by=boss)
     stage.groups[company.slug, slug] = group
+
+
+def _open_application(stage: Stage, company: Company, plan: ApplicationPlan) -> None:
+    organization, boss = stage.organizations[company.slug], stage.person(company.boss)
+    application = owners.open_application(
+        organization, slug=plan.slug, name=plan.name, description=plan.description, by=boss
+    )
+    for username in plan.owners:
+        membership.join_application(application, user=stage.people[username], by=boss)
+
+
+def _make_technical_user(stage: Stage, company: Company, plan: TechnicalUserPlan) -> None:
+    organization, boss = stage.organizations[company.slug], stage.person(company.boss)
+    user = technical_users.make(organization, username=plan.username, name=plan.name, by=boss).user
+    for path, role in plan.entries:
+        entries.set_entry(organization, path=path, role=role, user=user, by=boss)
 
 
 def _admit(stage: Stage, company: Company, person: Person) -> None:

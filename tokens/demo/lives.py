@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from config.edge.clock import now
-from fleets import machines
+from fleets import entries, machines
 from fleets.authority import role_scopes
 from fleets.models import Machine, Organization
 from fleets.paths import ROOT
@@ -46,6 +46,7 @@ def _issue(stage: Stage, company: Company, plan: TokenPlan) -> None:
         scopes=parse_scopes(plan.scopes) if plan.scopes else None,
         role=plan.role,
         machines=tuple(stage.machines[name].pk for name in plan.machines) or None,
+        extended=frozenset(plan.extended) or None,
         privilege_separation=plan.separated,
     )
     issued = issuance.issue(
@@ -60,6 +61,9 @@ def _issue(stage: Stage, company: Company, plan: TokenPlan) -> None:
         by=stage.person(plan.by),
     )
     stage.tokens[plan], stage.secrets[plan] = issued.token.pk, issued.secret
+    for path, role in plan.entries:
+        boss = stage.person(company.boss)
+        entries.set_entry(organization, path=path, role=role, user=issued.token.principal, by=boss)
 
 
 def _turn(stage: Stage, plan: TokenPlan, turn: Turn) -> None:

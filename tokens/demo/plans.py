@@ -437,6 +437,143 @@ PEOPLE = (
     ),
 )
 
+OTHERS = (
+    TokenPlan(
+        *("group:on-call", "pager", SOFIA, 27, "Operator", "Restarts from the pager", PHONE, STEADILY),
+        fleet="harbour",
+    ),
+    TokenPlan(
+        *("group:on-call", "runbook", SOFIA, 13),
+        *(
+            "machines:read machines:operate machines:configure commands:execute",
+            "The runbook's steps",
+            SCRIPT,
+            RARELY,
+        ),
+        fleet="lab",
+    ),
+    TokenPlan(
+        *(
+            "group:reporting",
+            "weekly-numbers",
+            MARCUS,
+            24,
+            "machines:read",
+            "Numbers for the board",
+            SCRIPT,
+            RARELY,
+        ),
+        fleet="lab",
+        turns=(Turn("disable", 3.3, MARCUS, "The report is being rebuilt"),),
+    ),
+    TokenPlan(
+        "organization:brightwater",
+        "status-page",
+        MARCUS,
+        29,
+        "Viewer",
+        "The public page",
+        GRAFANA,
+        STEADILY,
+        fleet="edge",
+    ),
+    TokenPlan(
+        *(
+            "organization:brightwater",
+            "provisioner",
+            MARCUS,
+            16,
+            "Admin",
+            "Machines from templates",
+            TERRAFORM,
+            AT_WORK,
+        ),
+        fleet="lab",
+        lifetime="6m",
+        extended=("templates", "images"),
+    ),
+    TokenPlan(
+        *(
+            "application:dispatch",
+            "planner",
+            "daniel.okafor",
+            21,
+            "machines:read",
+            "Asks where terminals are",
+            HARBOUR,
+        ),
+        AT_WORK,
+        fleet="harbour",
+        entries=(("/fleets/harbour", "Viewer"),),
+    ),
+    TokenPlan(
+        *(
+            "application:dispatch",
+            "planner-test",
+            "daniel.okafor",
+            5,
+            "machines:read",
+            "Not granted anything yet",
+            CURL,
+        ),
+        NEVER,
+    ),
+    TokenPlan(
+        *(
+            "application:asset-register",
+            "nightly",
+            "mei.tanaka",
+            28,
+            "machines:read",
+            "Reads every machine",
+            SCRIPT,
+        ),
+        NIGHTLY,
+        fleet="edge",
+        entries=(("/", "Viewer"),),
+    ),
+    TokenPlan(
+        *(
+            "technical:svc-monitoring",
+            "metrics",
+            MARCUS,
+            30,
+            "machines:read snapshots:read",
+            "Metrics",
+            PROMETHEUS,
+        ),
+        AT_WORK,
+        fleet="lab",
+    ),
+    TokenPlan(
+        *(
+            "technical:svc-monitoring",
+            "alerts",
+            MARCUS,
+            30,
+            "machines:read",
+            "Wakes the pager",
+            GRAFANA,
+            RARELY,
+        ),
+        fleet="edge",
+    ),
+    TokenPlan(
+        *(
+            "technical:svc-patching",
+            "windows",
+            MARCUS,
+            19,
+            "machines:read machines:operate",
+            "Patch Tuesday",
+            ANSIBLE,
+        ),
+        RARELY,
+        fleet="lab",
+        turns=(Turn("rotate", 2.7, MARCUS),),
+    ),
+)
+
 KESTREL = (
     TokenPlan(
         "fleet:turbines", "blade-monitor", AMINA, 30, "machines:read", "Vibration alarms", SCADA, STEADILY
@@ -507,4 +644,4 @@ KESTREL = (
     ),
 )
 
-BRIGHTWATER = (*EDGE, *HARBOUR_SITES, *LAB, *PEOPLE)
+BRIGHTWATER = (*EDGE, *HARBOUR_SITES, *LAB, *PEOPLE, *OTHERS)

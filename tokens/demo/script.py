@@ -41,7 +41,10 @@ class Turn:
 
 @dataclass(frozen=True)
 class TokenPlan:
-    """A token. `owner` is written as on the command line; `waits`: issued while high risk needs an approval."""
+    """A token. `owner` is written as on the command line; `waits`: issued while high risk needs an approval.
+
+    `entries`: (path, role) that the boss grants its technical user, which holds nothing without.
+    """
 
     owner: str
     name: str
@@ -54,6 +57,8 @@ class TokenPlan:
     lifetime: str = ""  # as in the API's expires_in; empty is the organization's default
     fleet: str = ""  # whose machines a person's token asks for
     machines: tuple[str, ...] = ()
+    extended: tuple[str, ...] = ()
+    entries: tuple[tuple[str, str], ...] = ()
     separated: bool = True
     rotate_days: int = 0
     last_use: float = 0  # days ago
@@ -108,6 +113,21 @@ class GroupPlan:
 
 
 @dataclass(frozen=True)
+class ApplicationPlan:
+    slug: str
+    name: str
+    description: str
+    owners: tuple[str, ...]  # usernames
+
+
+@dataclass(frozen=True)
+class TechnicalUserPlan:
+    username: str
+    name: str
+    entries: tuple[tuple[str, str], ...]  # (path, role)
+
+
+@dataclass(frozen=True)
 class Company:
     """`founder` owns the organization besides whoever runs the installation, or alone; `boss` runs its daily life."""
 
@@ -118,6 +138,8 @@ class Company:
     people: tuple[Person, ...]
     fleets: tuple[FleetPlan, ...]
     groups: tuple[GroupPlan, ...]
+    applications: tuple[ApplicationPlan, ...] = ()
+    technical_users: tuple[TechnicalUserPlan, ...] = ()
 
 
 INGRID = Person("ingrid.solberg", "Ingrid Solberg", "owner", "10.20.4.11")
@@ -146,7 +168,7 @@ BRIGHTWATER = Company(
             "member",
             "10.31.0.8",
             fleets=(("harbour", "manager"),),
-            groups=(("on-call", "user"),),
+            groups=(("on-call", "admin"),),
         ),
         Person(
             "lukas.brandt",
@@ -228,6 +250,21 @@ BRIGHTWATER = Company(
     groups=(
         GroupPlan("on-call", "On-call engineers", ("/fleets/harbour", "/fleets/lab")),
         GroupPlan("reporting", "Reporting", ("/fleets/lab",)),
+    ),
+    applications=(
+        ApplicationPlan("dispatch", "Dispatch", "Plans which lorry comes when", ("daniel.okafor",)),
+        ApplicationPlan(
+            "asset-register",
+            "Asset register",
+            "What the company owns, and where",
+            ("mei.tanaka", "priya.raman"),
+        ),
+    ),
+    technical_users=(
+        TechnicalUserPlan("svc-monitoring", "Monitoring", (("/", "Viewer"),)),
+        TechnicalUserPlan(
+            "svc-patching", "Patching", (("/fleets/edge", "Operator"), ("/fleets/lab", "Admin"))
+        ),
     ),
 )
 
