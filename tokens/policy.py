@@ -28,9 +28,9 @@ def may_manage_of(by: Access, owner: Owner, organization: Organization) -> bool:
         return by.permits(Scope.TOKENS_MANAGE, owner.path, organization.pk)
     if _is_oneself(by, owner):
         return by.is_browser_session or Scope.TOKENS_MANAGE in by.rights(organization.pk).anywhere
-    if isinstance(owner, Group | Application) and owns(by, owner):
+    if by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk):
         return True
-    return by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk)
+    return isinstance(owner, Group | Application) and owns(by, owner)
 
 
 def may_issue_for(by: Access, owner: Owner, organization: Organization) -> bool:
@@ -61,6 +61,15 @@ def led_by(user: User, model: type[Group] | type[Application]) -> QuerySet[Any]:
         "memberships__role__in": ["admin", "owner"],
     }
     return model._default_manager.filter(closed_at=None, **leads)
+
+
+def managed(by: Access, model: type[Group] | type[Application], organization: Organization) -> QuerySet[Any]:
+    """The open groups or applications whose tokens the caller manages: `may_manage_of` as a query."""
+    rows = model._default_manager.filter(organization=organization, closed_at=None)
+    if by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk):
+        return rows
+    leads = by.is_browser_session and organization.pk in by.organization_ids()
+    return rows.filter(pk__in=led_by(by.user, model).values("pk")) if leads else rows.none()
 
 
 def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:

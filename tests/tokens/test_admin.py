@@ -314,7 +314,7 @@ def test_verbs_need_the_csrf_token(manager: User, issued: Issued, name: str) -> 
 def test_editing_says_only_what_was_changed(manager: User, issued: Issued) -> None:
     client = browser(manager)
     shown = client.get(page_of(issued.token, "edit")).context["form"]
-    sent = {name: shown[name].value() or "" for name in shown.fields if name != "machines"}
+    sent = {name: shown[name].value() or "" for name in shown.fields if name not in ("machines", "extended")}
 
     response = client.post(
         page_of(issued.token, "edit"), sent | {"name": "renamed", "scopes": ["machines:read"]}
@@ -535,7 +535,7 @@ def test_pages_cost_the_same_with_one_token_and_with_thirty(
         costs.append(len(queries))
 
     assert costs[0] == costs[1]
-    assert costs[0] <= 15
+    assert costs[0] <= 16
 
 
 # Without inline code

@@ -7,8 +7,9 @@ from config.edge.access import Access
 from fleets.admin.scope import organizations_seen, reach
 from fleets.authority import TECHNICAL_FLEET_SCOPES
 from fleets.models import Application, Fleet, Group, Organization, User
-from fleets.scopes import Scope
+from fleets.scopes import PERSONAL_ONLY, Scope
 from tokens import policy, principals
+from tokens.admin import words
 from tokens.kinds import Kind, Owner, kind_of, label_of
 
 
@@ -26,7 +27,11 @@ class OwnerChoice:
 
     @property
     def label(self) -> str:
-        return "Yourself" if self.kind == Kind.PERSONAL else f"{self.kind.label} {self.owner.name}"
+        return "Yourself" if self.kind == Kind.PERSONAL else str(self.owner)
+
+    @property
+    def note(self) -> str:
+        return words.NOTES.get(self.kind, "")
 
     @property
     def kind(self) -> Kind:
@@ -34,19 +39,20 @@ class OwnerChoice:
 
 
 def owner_choices(by: Access) -> list[OwnerChoice]:
-    """For oneself in each organization that one is a member of; for each fleet whose tokens one manages."""
+    """For oneself in each organization that one is a member of; for each other owner whose tokens one manages."""
     mine = set(by.user.memberships.active().values_list("organization_id", flat=True))
     choices = []
     for organization in organizations_seen(by):
         owners: list[Owner] = [by.user] if organization.pk in mine else []
-        owners += reach(by, organization.pk).fleets.values()
-        owners += Group.objects.filter(organization=organization, closed_at=None)
-        owners += Application.objects.filter(organization=organization, closed_at=None)
-        owners += [organization, *technical_users_of(organization)]
+        owners += sorted(reach(by, organization.pk).fleets.values(), key=str)
+        for model in (Group, Application):
+            owners += policy.managed(by, model, organization).select_related("organization").order_by("name")
+        if policy.may_issue_for(by, organization, organization):
+            owners += [*technical_users_of(organization), organization]
         choices += [
             OwnerChoice(organization, owner)
             for owner in owners
-            if policy.may_issue_for(by, owner, organization)
+            if not isinstance(owner, Fleet) or policy.may_issue_for(by, owner, organization)
         ]
     return choices
 
@@ -54,7 +60,7 @@ def owner_choices(by: Access) -> list[OwnerChoice]:
 def technical_users_of(organization: Organization) -> Iterable[User]:
     """Those that were made by hand."""
     made = {"technical__organization": organization, "technical__kind": Kind.TECHNICAL_USER}
-    rows: Iterable[User] = User.objects.active().filter(**made)
+    rows: Iterable[User] = User.objects.active().filter(**made).order_by("username")
     return rows
 
 
@@ -65,9 +71,7 @@ def givable(by: Access, owner: Owner, organization: Organization) -> set[Scope]:
         return {Scope(name) for name in rights.at(owner.path)} & TECHNICAL_FLEET_SCOPES
     if isinstance(owner, Application) and policy.owns(by, owner):
         return set(principals.most_of(owner, organization.pk))
-    most = (
-        set(rights.anywhere)
-        if isinstance(owner, User)
-        else rights.anywhere & principals.most_of(owner, organization.pk)
-    )
-    return {Scope(name) for name in most}
+    if isinstance(owner, User):
+        held = {Scope(name) for name in rights.anywhere}
+        return held if owner.is_person else held - PERSONAL_ONLY
+    return {Scope(name) for name in rights.anywhere & principals.most_of(owner, organization.pk)}

@@ -6,28 +6,29 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.facts import Cell, Fact, Section
 from fleets.admin.scope import linked
-from fleets.models import Fleet
+from fleets.models import User
 from fleets.scopes import Scope
 from tokens.admin.marks import badge, expiry_mark, risk_badge, status_badge
-from tokens.admin.words import reach_of
+from tokens.admin.words import kind_of, level_of, reach_of
 from tokens.models import Grant, Token
 
 NEWEST = 20  # events
 
 
 def facts_of(row: Token) -> list[Fact]:
-    owner = linked(row.owner) if isinstance(row.owner, Fleet) else Cell(row.owner)
+    owner = Cell(row.owner) if isinstance(row.owner, User) else linked(row.owner)
     used = f"{row.last_used_at:%Y-%m-%d %H:%M} UTC" if row.last_used_at else "never"
     return [
         Fact("Status", status_badge(row)),
         Fact("Token ID", row.pk),
-        Fact("Kind", row.kind),
+        Fact("Kind", kind_of(row)),
         Fact("Owner", owner.text, owner.link),
         Fact("Organization", row.organization),
         Fact("Acts as", row.principal.username),
         Fact("Description", row.description),
         Fact("Risk", risk_badge(row)),
         Fact("Role", row.role),
+        Fact("Access level", level_of(row)),
         Fact("Machines", reach_of(row)),
         Fact("Expires", expiry_mark(row)),
         Fact("Last used", f"{used} from {row.last_used_address}" if row.last_used_address else used),

@@ -2,27 +2,30 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.db.models import Q
 
 from config.edge import once
 from config.edge.clock import now
 from config.edge.commands import CommandForm
+from fleets import paths, roles
 from fleets.admin.scope import reach
-from fleets.authority import ROLE_SCOPES, Role, role_scopes
-from fleets.models import Fleet, Machine, Organization
+from fleets.authority import ROLE_SCOPES, Role
+from fleets.models import Fleet, Machine, Organization, OrganizationRole
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
 from fleets.scopes import Scope, parse_scopes
-from tokens import expiry, policy
+from tokens import expiry, policy, principals
 from tokens.admin import words
 from tokens.admin.choices import givable
 from tokens.kinds import Owner
 from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
-from tokens.models import Token
+from tokens.models import EXTENDED, Token
 from tokens.wishes import Expiry, Wish
 
 REVOKE = "REVOKE"
@@ -75,6 +78,7 @@ class ReachForm(CommandForm):
         label="Machines", choices=[("all", "All"), ("selected", "Selected")], initial="all"
     )
     machines = forms.MultipleChoiceField(required=False, label="Selected machines")
+    extended = forms.MultipleChoiceField(required=False)
     lifetime = forms.ChoiceField(required=False, label="Expires")
     until = forms.CharField(
         required=False,
@@ -95,9 +99,11 @@ class ReachForm(CommandForm):
         self.organization, self.owner = organization, owner
         self.offered = self.offered_scopes()
         self._choose("scopes", [(str(scope), str(scope)) for scope in self.offered])
+        self.roles_offered = self.offered_roles()
         self._choose(
-            "role", [("", "No role: the scopes below"), *((role, role) for role in self.offered_roles())]
+            "role", [("", "No role: the scopes below"), *((role, role) for role in self.roles_offered)]
         )
+        self._choose("extended", [(name, name.capitalize()) for name in self.offered_extended()])
         self._choose("lifetime", self.offered_lifetimes())
         self.machines_offered, self.are_machines_cut = self.offered_machines()
         self._choose("machines", [(str(row.pk), self.machine_label(row)) for row in self.machines_offered])
@@ -107,28 +113,37 @@ class ReachForm(CommandForm):
         assert isinstance(field, forms.ChoiceField)
         field.choices = choices
 
-    @property
-    def root(self) -> str:
-        return self.owner.path if isinstance(self.owner, Fleet) else ROOT
+    @cached_property
+    def roots(self) -> tuple[str, ...]:
+        """Where the token starts from; a group may have no path yet."""
+        return principals.roots_of(self.owner)
 
     def offered_scopes(self) -> list[Scope]:
         held = givable(self.by, self.owner, self.organization)
         return [scope for scope in Scope if scope in held]
 
     def offered_roles(self) -> list[str]:
-        within = set(self.offered)
-        return [
-            role for role in ROLE_SCOPES if role != Role.NO_ACCESS and role_scopes(role, self.root) <= within
-        ]
+        """The built-in ones and the organization's own, of which the caller may give everything."""
+        own = OrganizationRole.objects.present().filter(organization=self.organization).order_by("name")
+        names = [*ROLE_SCOPES, *own.values_list("name", flat=True)]
+        book = roles.book(self.organization.pk, names)
+        return [name for name in names if book.gives_something(name) and self._may_give(book, name)]
+
+    def _may_give(self, book: roles.RoleBook, name: str) -> bool:
+        return all(book.scopes(name, root) <= set(self.offered) for root in self.roots or ("/*",))
+
+    def offered_extended(self) -> list[str]:
+        """What extends Admin on all machines, where the token starts from the root."""
+        if ROOT not in self.roots or Role.ADMIN not in self.roles_offered:
+            return []
+        return [name for name, scope in EXTENDED.items() if scope in self.offered]
 
     def offered_lifetimes(self) -> list[tuple[str, str]]:
         return [*LIFETIMES.items(), ("date", "On the date below")]
 
     def offered_machines(self) -> tuple[list[Machine], bool]:
-        """The live ones that the caller sees below the owner's root, and whether there are more."""
-        rows = reach(self.by, self.organization.pk).machines()
-        if isinstance(self.owner, Fleet):
-            rows = rows.filter(fleet=self.owner)
+        """The live ones that the caller sees below the owner's roots, and whether there are more."""
+        rows = reach(self.by, self.organization.pk).machines().filter(_under(self.roots))
         found = list(rows.select_related("fleet").order_by("fleet__slug", "name", "pk")[: MOST_LISTED + 1])
         return found[:MOST_LISTED], len(found) > MOST_LISTED
 
@@ -200,6 +215,7 @@ class IssueForm(ReachForm):
             scopes=data["scopes"] or None,
             role=data["role"] or None,
             machines=data["machines"] if data["reach"] == "selected" else "all",
+            extended=frozenset(data["extended"]) or None,
         )
 
     def expiry(self) -> Expiry | None:
@@ -225,6 +241,7 @@ class EditForm(ReachForm):
             "role": row.role,
             "scopes": [] if row.role else row.scopes,
             "reach": "keep",
+            "extended": row.extended,
             "lifetime": "",
         }
         self.fields["reach"] = forms.ChoiceField(label="Machines", choices=self.offered_reaches())
@@ -239,6 +256,9 @@ class EditForm(ReachForm):
     def offered_roles(self) -> list[str]:
         roles = super().offered_roles()
         return roles if not self.row.role or self.row.role in roles else [self.row.role, *roles]
+
+    def offered_extended(self) -> list[str]:
+        return super().offered_extended() if self.row.privilege_separation else []
 
     def offered_lifetimes(self) -> list[tuple[str, str]]:
         return [("", f"As it is: {words.expiry_of(self.row)}"), *super().offered_lifetimes()]
@@ -275,6 +295,7 @@ class EditForm(ReachForm):
             role=data["role"] or None if is_other_role else None,
             scopes=data["scopes"] if are_other_scopes else None,
             machines={"keep": None, "all": "all", "selected": data["machines"]}[data["reach"]],
+            extended=frozenset(data["extended"]) if set(data["extended"]) != set(row.extended) else None,
         )
         return UNCHANGED if wish == Wish() else wish
 
@@ -287,6 +308,19 @@ class EditForm(ReachForm):
             return at
         span = expiry.parse_expires_in(chosen)
         return None if span is None else now() + span
+
+
+def _under(roots: tuple[str, ...]) -> Q:
+    """Machines at these paths and below them."""
+    found = Q(pk__in=[])
+    for root in roots:
+        if root in (ROOT, "/fleets"):
+            return Q()
+        if machine_id := paths.machine_id_of(root):
+            found |= Q(pk=machine_id)
+        elif slug := paths.fleet_slug_of(root):
+            found |= Q(fleet__slug=slug)
+    return found
 
 
 class RotateForm(CommandForm):

@@ -17,26 +17,24 @@ from config.edge.facts import Fact, Section
 from config.edge.idempotency import Replayed
 from config.edge.scoped_admin import NOT_EVERYWHERE, ScopedAdmin
 from fleets.admin.scope import OrganizationFilter
-from fleets.models import Fleet
 from tokens import issuance, policy
 from tokens.admin import words
 from tokens.admin.choices import OwnerChoice, owner_choices
 from tokens.admin.facts import facts_of, sections_of
-from tokens.admin.filters import KindFilter, StatusFilter
-from tokens.admin.forms import (
-    IssueForm,
-)
+from tokens.admin.filters import KindFilter, OwnerFilter, StatusFilter
+from tokens.admin.forms import IssueForm
 from tokens.admin.marks import expiry_mark, risk_badge, status_badge
 from tokens.admin.verbs import DISABLE, EDIT, ENABLE, REVOKE, ROTATE
 from tokens.hints import hints_of
 from tokens.issuance import Issued
+from tokens.kinds import OWNER_COLUMNS
 from tokens.models import Token, TokenMachine
 
 
 @admin.register(Token)
 class TokenAdmin(ScopedAdmin):
     list_display_links = ("name",)
-    list_filter = (StatusFilter, KindFilter, OrganizationFilter)
+    list_filter = (StatusFilter, KindFilter, OwnerFilter, OrganizationFilter)
     search_fields = ("name",)  # what `get_search_results` looks at
     search_help_text = "Name, id, machine or owner"
     ordering = ("-created_at", "pk")
@@ -76,7 +74,7 @@ class TokenAdmin(ScopedAdmin):
     def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         machines = TokenMachine.objects.select_related("machine__fleet")
         return rows.select_related(
-            "organization", "principal", "owner_user", "owner_fleet__organization"
+            "organization", "principal", *OWNER_COLUMNS, "owner_fleet__organization"
         ).prefetch_related("scope_rows", "grants", Prefetch("machine_rows", machines))
 
     def get_search_results(
@@ -219,8 +217,7 @@ class TokenAdmin(ScopedAdmin):
 
     @admin.display(description="owner")
     def owner_shown(self, row: Token) -> str:
-        name = row.owner.name if isinstance(row.owner, Fleet) else str(row.owner)
-        return format_html('{} <span class="quiet">{}</span>', name, row.kind)
+        return format_html('{} <span class="quiet">{}</span>', words.owner_of(row), words.kind_of(row))
 
     @admin.display(description="machines")
     def reach_shown(self, row: Token) -> str:

@@ -2,15 +2,23 @@
 
 from config.edge.access import Access
 from config.edge.commands import RowVerb
+from config.edge.remembering import remembered
 from tokens import lifecycle, policy
 from tokens.admin.forms import EditForm, ReasonForm, RevokeForm, RotateForm
 from tokens.decision import DerivedStatus
 from tokens.models import Token
 
 
+def manages(by: Access, token: Token) -> bool:
+    """`policy.may_manage` for what a page shows: asked once for each owner."""
+    key = ("manages", token.owner, token.organization_id)
+    return remembered(by, key, lambda: policy.may_manage(by, token))
+
+
 def may_issue_again(by: Access, token: Token) -> bool:
     """A new secret is for who could issue this same token."""
-    return policy.may_issue_for(by, token.owner, token.organization)
+    key = ("issues for", token.owner, token.organization_id)
+    return remembered(by, key, lambda: policy.may_issue_for(by, token.owner, token.organization))
 
 
 def is_living(token: Token) -> bool:
@@ -20,7 +28,7 @@ def is_living(token: Token) -> bool:
 EDIT = RowVerb(
     "edit",
     "Edit",
-    policy.may_manage,
+    manages,
     lambda row, data, by: lifecycle.edit(row, change=data["change"], reason=data["reason"], by=by),
     lambda _: (
         "Narrowing holds at once. Letting it do more needs the right to issue it, and perhaps a reason."
@@ -45,7 +53,7 @@ ROTATE = RowVerb(
 DISABLE = RowVerb(
     "disable",
     "Disable",
-    policy.may_manage,
+    manages,
     lambda row, data, by: lifecycle.disable(row, reason=data["reason"], by=by),
     lambda row: (
         f"Every call with {row.name} is refused from now on, with each of its secrets, until you enable it."
@@ -57,7 +65,7 @@ DISABLE = RowVerb(
 ENABLE = RowVerb(
     "enable",
     "Enable",
-    policy.may_manage,
+    manages,
     lambda row, data, by: lifecycle.enable(row, reason=data["reason"], by=by),
     lambda row: f"{row.name} works again at once, with the secrets it had.",
     "The token is enabled.",
@@ -67,7 +75,7 @@ ENABLE = RowVerb(
 REVOKE = RowVerb(
     "revoke",
     "Revoke",
-    policy.may_manage,
+    manages,
     lambda row, data, by: lifecycle.revoke(row, reason=data["reason"], by=by),
     lambda row: (
         f"Ends {row.name} for ever: its secrets stop working at once, and nothing brings it back. "

@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from django.utils.timesince import timesince
 
 from config.edge.clock import now
+from fleets.models import User
 from fleets.scopes import Risk
+from tokens.kinds import Kind
 from tokens.models import Token
 
 SOON = timedelta(days=7)
@@ -21,7 +23,36 @@ REASONS = {
     "by_hand": "by hand",
     "by_itself": "by itself",
     "owner_left": "because its owner left the organization",
+    "owner_closed": "because its owner ended",
 }
+NOTES: dict[str, str] = {
+    Kind.PERSONAL: "It acts as you, and ends when you leave the organization.",
+    Kind.FLEET: "It reaches nothing outside of the fleet.",
+    Kind.GROUP: "It reaches what the group reaches now; paths that are added later are not its own.",
+    Kind.ORGANIZATION: "It reaches the whole organization.",
+    Kind.APPLICATION: (
+        "It gets a technical user of its own, which can do nothing until an administrator grants it something."
+    ),
+    Kind.TECHNICAL_USER: "It can do what entries grant the technical user, within the scopes below.",
+}
+
+
+def kind_of(token: Token) -> str:
+    return Kind(token.kind).label.lower()
+
+
+def owner_of(token: Token) -> str:
+    owner = token.owner
+    return owner.username if isinstance(owner, User) else owner.name
+
+
+def level_of(token: Token) -> str:
+    """The access level in words; empty for one of one's own making."""
+    if token.access_level == Token.AccessLevel.CUSTOM:
+        return ""
+    machines = "all machines" if token.all_machines else "selected machines"
+    more = f", with {', '.join(token.extended)}" if token.extended else ""
+    return f"{token.get_access_level_display()} of {machines}{more}"
 
 
 def status_of(token: Token) -> str:
