@@ -1,11 +1,12 @@
 """Records one event, in the caller's transaction: no change without its event, no event without its change."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import Error as AnyDatabaseError
+from django.db import connection
 
 from audit import frames
 from audit.actions import Action, Outcome
@@ -13,6 +14,7 @@ from audit.models import Event
 from config.edge import context
 from config.edge.access import Actor
 from config.edge.clock import now
+from config.edge.ids import uuid7
 from config.edge.refusals import Unavailable
 from config.edge.scrubbing import scrubbed
 
@@ -72,17 +74,39 @@ def record_all(
     action: Action,
     *,
     by: HasActor,
-    targets: Iterable[Auditable | Target],
+    targets: Sequence[Auditable | Target],
     data: dict[str, Any] | None = None,
     reason: str = "",
-) -> list[Event]:
+) -> None:
     """As `record`, the same event about each of many targets, in as few statements as hold them."""
     said = _said(action, by, data, Outcome.ALLOWED, reason)
-    events = [Event(**said, **_about(target)) for target in targets]
     try:
-        return Event.objects.bulk_create(events, batch_size=BATCH)
+        for start in range(0, len(targets), BATCH):
+            about = [{"id": uuid7(), **_about(target)} for target in targets[start : start + BATCH]]
+            if connection.vendor == "postgresql":
+                _insert_said_once(said, about)
+            else:
+                Event.objects.bulk_create(Event(**said, **each) for each in about)
     except AnyDatabaseError as error:
         raise Unavailable(UNWRITTEN) from error
+
+
+def _insert_said_once(said: dict[str, Any], about: list[dict[str, Any]]) -> None:
+    """Many events that differ only in what they are about: what they have in common is sent once, not a column of it.
+    It halves the time that the end of ten thousand tokens takes."""
+    fields = {field.attname: field for field in Event._meta.concrete_fields}
+    # without a length: a cast to varchar(30) would cut what an insert refuses
+    types = {name: (fields[name].db_type(connection) or "").partition("(")[0] for name in about[0]}
+    arrays = [f"unnest(%s::{types[name]}[])" for name in about[0]]
+    columns = ", ".join(map(connection.ops.quote_name, (*about[0], *said)))
+    values = ", ".join((*arrays, *["%s"] * len(said)))
+    table = connection.ops.quote_name(Event._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({columns}) SELECT {values}",
+            [[each[name] for each in about] for name in about[0]]
+            + [fields[name].get_db_prep_save(value, connection) for name, value in said.items()],
+        )
 
 
 def _said(
