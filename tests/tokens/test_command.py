@@ -21,10 +21,14 @@ from fleets.models import Organization
 from tests import environment
 from tests.factories import (
     last_event,
+    make_application,
+    make_entry,
     make_fleet,
+    make_group,
     make_machine,
     make_organization,
     make_person,
+    make_technical_user,
     operator,
     owner_of,
     session_client,
@@ -318,6 +322,115 @@ def test_what_can_not_be_done_is_said_and_changes_nothing(acme: Organization, wo
 
     assert "\n" not in str(raised.value)
     assert (list(Token.objects.values()), Event.objects.count()) == before
+
+
+# Owners of every kind
+
+
+@pytest.fixture
+def owners(acme: Organization) -> dict[str, str]:
+    """An owner of each kind as the command line writes it, and who the token acts on behalf of."""
+    ops = make_group(acme, "ops")
+    make_entry(acme, "/fleets/edge", "GroupUser", group=ops)
+    make_application(acme, "shop")
+    make_technical_user(acme, "bot")
+    return {
+        "personal": "ada",
+        "fleet": "fleet:edge",
+        "group": "group:ops",
+        "organization": "organization:acme",
+        "application": "application:shop",
+        "technical_user": "technical:bot",
+    }
+
+
+KINDS = ("personal", "fleet", "group", "organization", "application", "technical_user")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_life_of_a_token_of_every_kind(owners: dict[str, str], kind: str) -> None:
+    owner = owners[kind]
+
+    added = as_json("add", owner, "ci", "--role", "Operator", "--expire", "30d")
+    assert (added["kind"], added["status"], added["role"]) == (kind, "active", "Operator")
+    assert added["owner"]["type"] == ("person" if kind == "personal" else kind)
+    assert secret.parse(added["secret"])
+    assert [row["id"] for row in as_json("list", owner)] == [added["id"]]
+    assert owner in token("list", owner).out
+    assert owner in token("info", owner, "ci").out
+    assert as_json("modify", owner, "ci", "--scope", "machines:read")["scopes"] == ["machines:read"]
+    assert as_json("rotate", owner, "ci")["secret"] != added["secret"]
+    assert as_json("disable", owner, "ci")["status"] == "disabled"
+    assert as_json("enable", owner, "ci")["status"] == "active"
+    assert as_json("permissions", owner, "ci")["path"] in ("/", "/fleets/edge")
+    deleted = token("delete", owner, "ci", "--format", "json")
+
+    assert deleted.document["status"] == "revoked"
+    assert "ended for ever" in deleted.err
+    behind = {"personal": "ada", "technical_user": "bot"}.get(kind, "")
+    assert last_event(action="token.revoked").on_behalf_of_label == behind
+
+
+def test_an_owner_of_each_kind_has_a_name_of_its_own(owners: dict[str, str]) -> None:
+    for owner in owners.values():
+        token("add", owner, "ci", "--role", "Viewer")
+
+    assert {row["kind"] for row in as_json("list")} == set(KINDS)
+    for kind, owner in owners.items():
+        assert as_json("info", owner, "ci")["kind"] == kind
+
+
+def test_extended_permissions_are_for_admin_on_all_machines(owners: dict[str, str]) -> None:
+    words = ("add", "organization:acme", "ci", "--role", "Admin", "--machines", "all")
+    added = as_json(*words, "--extended", "templates", "--extended", "images")
+    assert (added["access_level"], added["extended"]) == ("admin", ["images", "templates"])
+
+    assert as_json("modify", "organization:acme", "ci", "--extended", "images")["extended"] == ["images"]
+    assert as_json("modify", "organization:acme", "ci", "--extended", "none")["extended"] == []
+    as_json("modify", "organization:acme", "ci", "--extended", "images")
+    assert as_json("modify", "organization:acme", "ci", "--role", "Operator")["extended"] == []
+    with pytest.raises(CommandError, match=r"extended: .* role Admin on all machines"):
+        token("modify", "organization:acme", "ci", "--extended", "images")
+    with pytest.raises(CommandError, match="invalid choice"):
+        token("modify", "organization:acme", "ci", "--extended", "snapshots")
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("add group:ops x --scope tokens:read", "group's token can't hold tokens:read"),
+        ("add technical:bot x --scope approvals:decide", "personal tokens only"),
+        ("add technical:bot x --privsep 0", "at least one scope"),
+        ("add organization:acme x --privsep 0", "always separated"),
+        ("add group:acme x --role Viewer", "no owner group:acme"),
+        ("add group:shop x --role Viewer", "no owner group:shop"),
+        ("add technical:ada x --role Viewer", "no owner technical:ada"),
+        ("add bot x --role Viewer", "no owner bot"),
+        ("add group: x --role Viewer", "no owner group:"),
+        ("add nothing:acme x --role Viewer", "no owner nothing:acme"),
+        ("list application:nope", "no owner application:nope"),
+        ("revoke technical:bot nope", "no token of the name nope"),
+    ],
+)
+def test_what_an_owner_can_not_have_is_said_and_changes_nothing(
+    owners: dict[str, str], words: str, what: str
+) -> None:
+    with pytest.raises(CommandError, match=what):
+        token(*words.split())
+
+    assert not Token.objects.exists()
+    assert not Event.objects.filter(action__startswith="token.", outcome="allowed").exists()
+
+
+def test_a_group_of_the_same_slug_elsewhere_needs_the_organization_named(owners: dict[str, str]) -> None:
+    other = make_organization("other")
+    make_entry(other, "/nodes", "GroupUser", group=make_group(other, "ops"))
+
+    with pytest.raises(CommandError, match="say --organization, one of acme, other"):
+        token("add", "group:ops", "ci", "--role", "Viewer")
+    added = as_json("add", "group:ops", "ci", "--role", "Viewer", "--organization", "other")
+
+    assert (added["organization"], [row["path"] for row in added["grants"]]) == ("other", ["/nodes"])
 
 
 # In a process of its own
