@@ -10,8 +10,11 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
-from audit.actions import Outcome
+from audit.actions import Action, Outcome
 from config.edge.ids import uuid7
+
+# By far the most events; a token's changes are found among them by an index of their own.
+USES = [Action.TOKEN_USED.value, Action.TOKEN_DENIED.value]
 
 
 class AppendOnly(Exception):
@@ -27,6 +30,11 @@ class EventQuerySet(models.QuerySet["Event"]):
         did = models.Q(actor_type="token", actor_id=token_id)
         was_done = models.Q(target_type="token", target_id=token_id)
         return self.filter(did | was_done)
+
+    def changes_of(self, target_type: str, target_id: str) -> "EventQuerySet":
+        """What was done to something, without its uses and without what was refused."""
+        done = self.filter(target_type=target_type, target_id=target_id, outcome=Outcome.ALLOWED)
+        return done.exclude(action__in=USES)
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise AppendOnly("Events are append-only.")
@@ -73,6 +81,11 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["organization_id", "-id"], name="event_by_organization"),
             models.Index(fields=["target_type", "target_id", "-id"], name="event_by_target"),
+            models.Index(
+                fields=["target_type", "target_id", "-id"],
+                name="event_of_change",
+                condition=~models.Q(action__in=USES),
+            ),
             models.Index(fields=["actor_type", "actor_id", "-id"], name="event_by_actor"),
             models.Index(fields=["organization_id", "-at"], name="event_by_time"),
             models.Index(fields=["request_id"], name="event_by_request"),

@@ -92,6 +92,12 @@ def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
     return tokens.filter(visible)
 
 
+def names_people(by: Access) -> bool:
+    """People's names, addresses and programs beside a token: for whoever may see the token, but never for a fleet's
+    token."""
+    return by.token_id is None or not Token.objects.filter(pk=by.token_id, kind=Kind.FLEET).exists()
+
+
 def _is_oneself(by: Access, owner: Owner) -> bool:
     """A technical user is nobody's self: its tokens are managed by people."""
     if not isinstance(owner, User) or not owner.is_person or by.is_operator:

@@ -292,6 +292,10 @@ FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
     ("tokens", "owner"): (MISSING, lambda side: f"fleet:{side.fleet.slug}"),
     ("tokens", "machine"): (MISSING, lambda side: side.machine.pk),
     ("tokens", "search"): (EMPTY, lambda side: side.fleet.slug),
+    ("tokens/<pk>/activity", "request_id"): (
+        EMPTY,
+        lambda side: Event.objects.changes_of("token", side.token.token.pk).latest("id").request_id,
+    ),
     ("audit/events", "actor"): (EMPTY, lambda side: f"person:{side.owner.pk}"),
     ("audit/events", "target"): (EMPTY, lambda side: side.fleet.pk),
     ("audit/events", "token"): (EMPTY, lambda side: side.token.token.pk),

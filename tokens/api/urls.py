@@ -4,6 +4,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from tokens.api import views
+from tokens.api.history import ActivityView, HistoryView
 from tokens.api.revoke_all import RevokeAllView
 
 router = SimpleRouter()
@@ -12,6 +13,8 @@ router.register("tokens", views.TokenViewSet, basename="token")
 urlpatterns = [
     path("tokens/revoke-all/", RevokeAllView.as_view(), name="revoke-all"),
     *router.urls,
+    path("tokens/<str:pk>/history/", HistoryView.as_view({"get": "list"}), name="token-history"),
+    path("tokens/<str:pk>/activity/", ActivityView.as_view({"get": "list"}), name="token-activity"),
     path("token/", views.OwnTokenView.as_view(), name="own-token"),
     path("token/rotate/", views.OwnTokenRotateView.as_view(), name="own-token-rotate"),
     path("token/permissions/", views.OwnTokenPermissionsView.as_view(), name="own-token-permissions"),
