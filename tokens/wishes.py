@@ -3,6 +3,7 @@
 `settle` turns a wish into stored values and refuses what can't be meant. What the caller may give is for limits.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from config.edge.refusals import Conflict, Invalid, Missing
 from fleets import places
 from fleets.authority import Entry, PrincipalRights, Role, TokenRights
 from fleets.models import Fleet, Machine, Organization
-from fleets.paths import ROOT, is_under
+from fleets.paths import ROOT, is_under, is_vms
 from fleets.roles import BUILT_IN, RoleBook, book
 from fleets.scopes import Scope
 from tokens import principals
@@ -41,12 +42,16 @@ class GrantWish:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a token shall be able to do. None where nothing was said of it."""
+    """What a token shall be able to do. None where nothing was said of it.
+
+    `kept` are rows that stay, as they are, beside `grants`.
+    """
 
     scopes: frozenset[Scope] | None = None
     role: str | None = None
     machines: tuple[UUID, ...] | Literal["all"] | None = None
     grants: tuple[GrantWish, ...] | None = None
+    kept: tuple[GrantWish, ...] = ()
     extended: frozenset[str] | None = None
     privilege_separation: bool = True
 
@@ -133,7 +138,7 @@ def settle(organization: Organization, owner: Owner, wish: Wish, by: Access) -> 
     if not wish.privilege_separation:
         return Settled(ceiling, role, None)
     if wish.grants is not None:
-        rows = _grants(organization, _limit(owner), wish.grants)
+        rows = _grants(organization, owner, wish, by)
         return Settled(ceiling, role, rows, roles=book(organization.pk, (row.role for row in rows)))
     if isinstance(wish.machines, tuple):
         machines = _machines(organization, wish.machines, by, _limit(owner))
@@ -154,14 +159,24 @@ def level_columns(settled: Settled) -> dict[str, Any]:
 
 
 def write(token: Token, settled: Settled) -> None:
-    """Replace a token's ceiling, rows and machines."""
+    """Replace a token's ceiling, rows and machines. Rows that stay as they were keep their numbers."""
+    before = {
+        GrantWish(row.path, row.role, row.propagate): row.number for row in Grant.objects.filter(token=token)
+    }
+    fresh = itertools.count(max(before.values(), default=0) + 1)
     TokenScope.objects.filter(token=token).delete()
     Grant.objects.filter(token=token).delete()
     TokenMachine.objects.filter(token=token).delete()
     TokenScope.objects.bulk_create(TokenScope(token=token, scope=scope) for scope in sorted(settled.ceiling))
     Grant.objects.bulk_create(
-        Grant(token=token, number=number, path=row.path, role=row.role, propagate=row.propagate)
-        for number, row in enumerate(settled.rows or (), start=1)
+        Grant(
+            token=token,
+            number=before.get(row) or next(fresh),
+            path=row.path,
+            role=row.role,
+            propagate=row.propagate,
+        )
+        for row in settled.rows or ()
     )
     TokenMachine.objects.bulk_create(
         TokenMachine(token=token, machine=machine, name=machine.name) for machine in settled.machines
@@ -255,21 +270,51 @@ def _is_under_any(path: str, roots: tuple[str, ...]) -> bool:
     return any(is_under(path, root) for root in roots)
 
 
-def _grants(organization: Organization, root: str, wishes: tuple[GrantWish, ...]) -> tuple[GrantWish, ...]:
-    rows: list[GrantWish] = []
-    roles = book(organization.pk, (wish.role for wish in wishes))
-    for index, wish in enumerate(wishes):
-        path = places.resolved(organization.pk, wish.path, field=f"grants.{index}.path")
-        if not is_under(path, root):
-            raise Invalid.field(
-                f"grants.{index}.path", f"This owner's tokens reach nothing outside of {root}.", "bad_path"
-            )
-        if wish.role not in roles:
-            raise Invalid.field(f"grants.{index}.role", "There is no such role.", "unknown_role")
-        if any(row.path == path for row in rows):
-            raise Invalid.field(f"grants.{index}.path", "There is another row for this path.", "duplicate")
-        rows.append(GrantWish(path, wish.role, wish.propagate))
+def _grants(organization: Organization, owner: Owner, wish: Wish, by: Access) -> tuple[GrantWish, ...]:
+    rows = list(wish.kept)
+    roles = book(organization.pk, (asked.role for asked in wish.grants or ()))
+    for index, asked in enumerate(wish.grants or ()):
+        field = f"grants.{index}."
+        meant = row(organization, owner, asked, by, roles=roles, field=field)
+        if any(other.path == meant.path for other in rows):
+            raise Invalid.field(f"{field}path", "There is another row for this path.", "duplicate")
+        rows.append(meant)
     return tuple(rows)
+
+
+def row(
+    organization: Organization,
+    owner: Owner,
+    asked: GrantWish,
+    by: Access,
+    *,
+    roles: RoleBook | None = None,
+    field: str = "",
+) -> GrantWish:
+    """A row as it would be stored; Invalid where it can't be meant. `field` is where the request says it."""
+    roles = roles or book(organization.pk, [asked.role])
+    path = places.resolved(organization.pk, asked.path, field=f"{field}path")
+    if asked.path.startswith("/vms/"):
+        _require_reached(organization, path, by, field=f"{field}path")
+    root = _limit(owner)
+    if not is_under(path, root):
+        raise Invalid.field(
+            f"{field}path", f"This owner's tokens reach nothing outside of {root}.", "bad_path"
+        )
+    if asked.role and asked.role not in roles:
+        raise Invalid.field(f"{field}role", "There is no such role.", "unknown_role")
+    return GrantWish(path, asked.role, asked.propagate)
+
+
+def _require_reached(organization: Organization, path: str, by: Access, *, field: str) -> None:
+    """A row on a free `/vms/<vmid>` keeps every machine from bearing the vmid, so it is for who may register machines
+    everywhere. One that is borne is named by who reaches the machine: where it is is not told to anybody else."""
+    if is_vms(path):
+        reached = by.permits(Scope.MACHINES_WRITE, ROOT, organization.pk)
+    else:
+        reached = bool(by.rights(organization.pk).at(path))
+    if not reached:
+        raise Invalid.field(field, "You reach no machine that bears this vmid.", "unknown_path")
 
 
 def _machines(

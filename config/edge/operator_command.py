@@ -1,6 +1,7 @@
 """What the commands on the server share: they act as the operator, in a request context, and fail in one line."""
 
 import getpass
+import json
 import os
 import socket
 from argparse import ArgumentParser
@@ -11,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from rest_framework.exceptions import APIException
 
+from config.edge import context
 from config.edge.context import RequestContext, bound
 from config.edge.refusals import DomainError
 
@@ -57,6 +59,15 @@ class OperatorCommand(BaseCommand):
     def say(self, text: str) -> None:
         """A remark for the person at the terminal: stdout holds the result alone."""
         self.stderr.write(text)
+
+    def answer(self, data: Any, written: str, options: dict[str, Any]) -> None:
+        """The result: one JSON document for programs, `written` for people."""
+        self.stdout.write(json.dumps(data, ensure_ascii=False) if options["format"] == "json" else written)
+
+    def say_how(self) -> None:
+        self.say(f"Done as the operator, {operator_label()}, without approval.")
+        if not context.current().effective_everywhere:
+            self.say("Other processes could not be told yet: a running Tokenhouse repeats it until they are.")
 
 
 def operator_label() -> str:

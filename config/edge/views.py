@@ -29,6 +29,7 @@ class EdgeView(APIView):
     widening: ClassVar[frozenset[str]] = (
         frozenset()
     )  # actions that only ever give: late publication hurts nobody
+    narrowing: ClassVar[frozenset[str]] = frozenset()  # actions that make something, and may take away by it
     metadata_class = None  # OPTIONS is a 405: what there is stands in the OpenAPI description
 
     @property
@@ -41,8 +42,10 @@ class EdgeView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         final: Response = super().finalize_response(request, response, *args, **kwargs)
-        is_late = not context.current().effective_everywhere and final.status_code in {200, 204}
-        if is_late and getattr(self, "action", None) not in self.widening:
+        action = getattr(self, "action", None)
+        late = {200, 201, 204} if action in self.narrowing else {200, 204}
+        is_late = not context.current().effective_everywhere and final.status_code in late
+        if is_late and action not in self.widening:
             final.status_code = 202
             final.data = {**(final.data or {}), "effective_everywhere": False}
         return final

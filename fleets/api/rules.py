@@ -31,6 +31,7 @@ class Entries(EstateViewSet):
 
     queryset = AclEntry.objects.none()
     filterset_class = EntryFilters
+    narrowing = frozenset({"create"})  # a deeper entry takes the place of what is inherited
 
     def list(self, request: Request) -> Response:
         organization = self.organization()

@@ -29,7 +29,8 @@ from fleets.models import (
 )
 from fleets.scopes import Scope
 from tests import factories
-from tokens.issuance import Issued
+from tokens.grants import give
+from tokens.issuance import GrantWish, Issued
 from tokens.lifecycle import disable
 
 Row = TypeVar("Row", bound=Model)
@@ -58,6 +59,7 @@ class Side:
     narrow: Issued
     personal: Issued
     separated: Issued
+    granted: Issued
     disabled: Issued
     suspended: Membership
     invitation: Invitation
@@ -126,6 +128,7 @@ def make_side(name: str, *, vmid: int) -> Side:
         suspended=suspended,
         invitation=make_invitation(organization, f"{name}-invited"),
         separated=factories.make_token(owner, "machines:read"),
+        granted=make_granted(fleet, number=vmid // 50),
         network=(network := factories.make_network(organization, f"{name}-lan")),
         image=(image := factories.make_image(organization, f"{name}-linux")),
         template=factories.make_template(
@@ -141,6 +144,15 @@ def make_invitation(organization: Organization, username: str) -> Invitation:
         organization, username=username, name="", email=email, role="member", by=factories.operator
     )
     return member.user.invitations.get()
+
+
+def make_granted(fleet: Fleet, *, number: int) -> Issued:
+    """A token whose one row has this number, so that each organization has a number that the other has not."""
+    issued = factories.make_token(fleet, "machines:read", grants=())
+    for role in ("Viewer", "Operator") * (number // 2):
+        row = GrantWish(fleet.path, role)
+        give(as_stored(issued.token), row=row, replaces=True, by=factories.operator)
+    return issued
 
 
 def make_estate() -> Estate:

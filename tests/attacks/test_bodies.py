@@ -60,6 +60,7 @@ COMMANDS = [
     Command("POST", "tokens/revoke-all/", {"owner": "fleet:acme-edge", "reason": "because"}),
     Command("PATCH", "token/", {"scopes": ["machines:read"]}),
     Command("POST", "token/rotate/", {"overlap": "1h"}),
+    Command("POST", "tokens/{token_id}/grants/", {"path": "/fleets/acme-edge/machines", "role": "Viewer"}),
     Command("POST", "machines/", {"fleet": "acme-edge", "name": "new"}),
     Command("PATCH", "machines/{id}/", {"tags": ["new"]}),
     Command("POST", "machines/{id}/move/", {"fleet": "acme-core"}),

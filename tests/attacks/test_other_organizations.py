@@ -56,6 +56,8 @@ PLACES: dict[str, Id] = {
     "/api/v1/roles/<pk>": lambda side: side.role.pk,
     "/api/v1/acl/<pk>": lambda side: side.entry.pk,
     "/api/v1/tokens/<pk>": lambda side: side.token.token.pk,
+    "/api/v1/tokens/<token_id>": lambda side: side.granted.token.pk,
+    "/api/v1/tokens/<token_id>/grants/<n>": lambda side: side.granted.token.grants.get().number,
     "/api/v1/audit/events/<pk>": lambda side: side.event.pk,
 }
 ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
@@ -449,6 +451,7 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
         400,
         lambda side: {"grants": [{"path": side.fleet.path, "role": "Viewer"}]},
     ),
+    ("post", "tokens/{token_id}/grants/", "path"): (400, lambda side: {"path": side.fleet.path}),
     ("post", "machines/", "organization"): (
         404,
         lambda side: {

@@ -8,14 +8,15 @@ from rest_framework import serializers
 
 from config.edge.clock import now
 from config.edge.serializers import StrictSerializer, Text
+from fleets.api.rule_serializers import Scopes
 from fleets.models import NAME, User
-from fleets.scopes import Risk, Scope, parse_scopes
+from fleets.scopes import Risk
 from tokens import expiry
 from tokens.changes import UNCHANGED, Edit, Unchanged
 from tokens.hints import hints_of, is_gone
 from tokens.kinds import Kind, Owner, kind_of
 from tokens.lifecycle import LONGEST_OVERLAP
-from tokens.models import EXTENDED, Token
+from tokens.models import EXTENDED, Grant, Token
 from tokens.wishes import MOST_GRANTS, MOST_MACHINES, Expiry, GrantWish, Wish
 
 NOT_YET = "Not available yet: nothing is stored that is not enforced."
@@ -44,27 +45,6 @@ class Reason(Text):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=1000, required=False, allow_blank=True, multiline=True, **options)
-
-
-class Scopes(serializers.ListField):
-    """Exact names of scopes, each once."""
-
-    child = serializers.CharField(max_length=63, trim_whitespace=False)
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(min_length=1, max_length=len(Scope), **options)
-
-    def to_internal_value(self, data: Any) -> Any:
-        names = super().to_internal_value(data)
-        if not all(isinstance(name, str) for name in data):
-            raise serializers.ValidationError("Scopes are strings.", code="invalid")
-        try:
-            scopes = parse_scopes(names)
-        except ValueError as error:
-            raise serializers.ValidationError(str(error), code="unknown_scope") from None
-        if len(scopes) != len(names):
-            raise serializers.ValidationError("Name each scope once.", code="duplicate")
-        return scopes
 
 
 class Span(serializers.CharField):
@@ -261,10 +241,7 @@ def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
         "scopes": token.scopes,
         "role": token.role or None,
         "machines": represent_machines(token),
-        "grants": [
-            {"n": grant.number, "path": grant.path, "role": grant.role or None, "propagate": grant.propagate}
-            for grant in token.grants.all()
-        ],
+        "grants": [represent_grant(grant) for grant in token.grants.all()],
         "privilege_separation": token.privilege_separation,
         "access_level": token.access_level,
         "extended": token.extended,
@@ -282,6 +259,11 @@ def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
         "emergency_access": None,
         "hints": hints_of(token),
     }
+
+
+def represent_grant(grant: Grant) -> dict[str, Any]:
+    """A row of a token. Without a role it gives the whole ceiling."""
+    return {"n": grant.number, "path": grant.path, "role": grant.role or None, "propagate": grant.propagate}
 
 
 def represent_owner(owner: Owner) -> dict[str, str]:

@@ -4,11 +4,13 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from tokens.api import views
+from tokens.api.grants import Grants
 from tokens.api.history import ActivityView, HistoryView
 from tokens.api.revoke_all import RevokeAllView
 
 router = SimpleRouter()
 router.register("tokens", views.TokenViewSet, basename="token")
+router.register(r"tokens/(?P<token_id>[^/]+)/grants", Grants, basename="grant")
 
 urlpatterns = [
     path("tokens/revoke-all/", RevokeAllView.as_view(), name="revoke-all"),

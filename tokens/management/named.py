@@ -1,13 +1,13 @@
-"""Finds what the words of a command line mean: an owner, an organization, a token by its owner and name."""
+"""Finds what the words of a command line mean: an owner, a user or group, an organization, a token of an owner."""
 
 from collections.abc import Iterable
 from uuid import UUID
 
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Invalid, Missing
-from fleets.models import Organization, OwnedByOrganization
+from fleets.models import Group, Organization, OwnedByOrganization, TechnicalUser, User
 from tokens import owners
-from tokens.kinds import PREFIX, Owner
+from tokens.kinds import PREFIX, Kind, Owner
 from tokens.models import Token, TokenQuerySet
 
 PREFIXES = ", ".join(
@@ -47,6 +47,38 @@ def token(text: str, name: str, slug: str | None) -> Token:
     if len(found) > 1:
         raise _ambiguous(text, (token.organization for token in found))
     return found[0]
+
+
+def token_written(text: str, slug: str | None) -> Token:
+    """A token as `OWNER!NAME`."""
+    owner, mark, name = text.rpartition("!")
+    if not mark:
+        raise Invalid("Write a token as OWNER!NAME.")
+    return token(owner, name, slug)
+
+
+def user(text: str, slug: str | None) -> tuple[User, Organization]:
+    """A person or a technical user, a token's own too, and the one organization that is meant."""
+    technical = TechnicalUser.objects.select_related("user", "organization")
+    for row in technical.filter(user__in=User.objects.named(text)) if is_plain_text(text) else ():
+        if slug in {None, row.organization.slug}:
+            return row.user, row.organization
+    found, organization = owner_of_new(text, slug)
+    if not isinstance(found, User):
+        raise Missing(f"{text} is no user.")
+    return found, organization
+
+
+def group(text: str, slug: str | None) -> tuple[Group, Organization]:
+    """A group by its slug."""
+    found, organization = owner_of_new(PREFIX[Kind.GROUP] + text, slug)
+    assert isinstance(found, Group)
+    return found, organization
+
+
+def organizations(slug: str | None) -> list[Organization]:
+    """The one of this slug, or all."""
+    return [_organization(slug)] if slug is not None else list(Organization.objects.order_by("slug"))
 
 
 def _owners(text: str, slug: str | None) -> list[Owner]:

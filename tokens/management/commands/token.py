@@ -1,15 +1,13 @@
 """`manage.py token`: tokens at the server's own command line, as the operator: without approval, with an event."""
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from config.edge import context
 from config.edge.clock import now
-from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, operator_label
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
 from config.edge.refusals import Invalid
 from fleets import places
 from fleets.management.operator import as_operator
@@ -122,7 +120,7 @@ class Command(OperatorCommand):
     def _list(self, options: Options) -> None:
         tokens = named.tokens_of(options["owner"], options["organization"])
         rows = [represent(token) for token in (tokens if options["all"] else tokens.not_ended())]
-        self._answer(rows, text.table(rows, COLUMNS) if rows else "No tokens.", options)
+        self.answer(rows, text.table(rows, COLUMNS) if rows else "No tokens.", options)
 
     def _info(self, options: Options) -> None:
         self._show(_token(options), options)
@@ -172,38 +170,30 @@ class Command(OperatorCommand):
         by = as_operator(owner if isinstance(owner, User) else None)
         batch = revocation.revoke_all(organization, owner=owner, reason=body.validated_data["reason"], by=by)
         done = {"revoked": batch.revoked, "batch": str(batch.id)}
-        self._answer(done, text.facts(done), options)
-        self._say_how()
+        self.answer(done, text.facts(done), options)
+        self.say_how()
 
     def _permissions(self, options: Options) -> None:
         token = _token(options)
         asked = options["path"]
         path = token.default_path if asked is None else places.resolved(token.organization_id, asked)
         found = permissions_of(token, path)
-        self._answer(found, text.facts(found), options)
+        self.answer(found, text.facts(found), options)
 
     def _reveal(self, issued: Issued, options: Options, **more: Any) -> None:
         """The only output with a secret."""
         shown = represent(_fresh(issued.token)) | {"secret": issued.secret.reveal()} | more
-        self._answer(shown, text.facts(shown), options)
-        self._say_how()
+        self.answer(shown, text.facts(shown), options)
+        self.say_how()
         self.say("The secret is shown this once.")
 
     def _done(self, token: Token, options: Options) -> None:
         self._show(_fresh(token), options)
-        self._say_how()
+        self.say_how()
 
     def _show(self, token: Token, options: Options) -> None:
         shown = represent(token)
-        self._answer(shown, text.facts(shown), options)
-
-    def _answer(self, data: Any, written: str, options: Options) -> None:
-        self.stdout.write(json.dumps(data, ensure_ascii=False) if options["format"] == "json" else written)
-
-    def _say_how(self) -> None:
-        self.say(f"Done as the operator, {operator_label()}, without approval.")
-        if not context.current().effective_everywhere:
-            self.say("Other processes could not be told yet: a running Tokenhouse repeats it until they are.")
+        self.answer(shown, text.facts(shown), options)
 
 
 def _add_settings(parser: ArgumentParser) -> None:

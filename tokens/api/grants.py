@@ -1,0 +1,96 @@
+"""`tokens/{id}/grants/`: a token's own rows, one by one."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config.edge.conditional import etag
+from config.edge.refusals import Invalid, Missing
+from config.edge.serializers import StrictSerializer, Text
+from config.edge.views import ApiViewSet, idempotent
+from fleets.api.rule_serializers import Path
+from fleets.scopes import Scope
+from fleets.visibility import organization as organization_of
+from tokens import grants
+from tokens.api import lookup, schema
+from tokens.api.serializers import Reason, ReasonSerializer, represent_grant
+from tokens.models import Grant, Token
+from tokens.wishes import GrantWish
+
+MOST_DIGITS = 9  # of a row's number
+
+
+class GrantAddition(StrictSerializer):
+    path = Path(help_text="`/vms/<vmid>` is stored as the path of the machine that bears it.")
+    role = Text(max_length=63, required=False, allow_null=True, help_text="Null: the whole ceiling.")
+    propagate = serializers.BooleanField(default=True)
+    reason = Reason()
+
+
+@extend_schema_view(
+    list=extend_schema(responses=schema.GrantRow(many=True), filters=False),
+    retrieve=extend_schema(responses=schema.GrantRow),
+    create=extend_schema(request=GrantAddition, responses={201: schema.GrantRow}),
+    destroy=extend_schema(request=ReasonSerializer, responses={204: None}),
+)
+class Grants(ApiViewSet):
+    """The rows of a token: where it may use its ceiling. Their entity tag is the token's version."""
+
+    queryset = Grant.objects.none()
+    ordering = "number"
+    lookup_field = "n"
+    narrowing: ClassVar[frozenset[str]] = frozenset({"create"})  # as a row that denies
+
+    def list(self, request: Request, token_id: str) -> Response:
+        token = self._token(token_id, Scope.TOKENS_READ, filtered=True)
+        page = self.paginate_queryset(self.filter_queryset(Grant.objects.filter(token=token)))
+        return self.get_paginated_response([represent_grant(grant) for grant in page or []])
+
+    def retrieve(self, request: Request, token_id: str, n: str) -> Response:
+        token = self._token(token_id, Scope.TOKENS_READ)
+        return self.answer(token, represent_grant(_grant(token, n)))
+
+    @idempotent
+    def create(self, request: Request, token_id: str) -> Response:
+        token = self._token(token_id, Scope.TOKENS_MANAGE)
+        said = self._body(GrantAddition)
+        self.conditional(token)
+        row = GrantWish(said["path"], said.get("role") or "", said["propagate"])
+        grant = grants.give(token, row=row, reason=said.get("reason", ""), by=self.access)
+        return self.answer(grant.token, represent_grant(grant), 201)
+
+    def destroy(self, request: Request, token_id: str, n: str) -> Response:
+        token = self._token(token_id, Scope.TOKENS_MANAGE)
+        number = _grant(token, n).number
+        said = self._body(ReasonSerializer)
+        self.conditional(token)
+        edited = grants.take(token, number=number, reason=said.get("reason", ""), by=self.access)
+        return Response(status=204, headers={"ETag": etag(edited)})
+
+    def _token(self, token_id: str, scope: Scope, *, filtered: bool = False) -> Token:
+        """The token, of the organization where one is named. Other parameters are for lists (`filtered`)."""
+        for name in self.request.query_params if not filtered else ():
+            if name != "organization":
+                raise Invalid.field(name[:100], "There is no such parameter.", "unknown_parameter")
+        token = lookup.token(self.access, token_id, scope)
+        slug = self.request.query_params.get("organization")
+        if slug is not None and organization_of(self.access, slug).pk != token.organization_id:
+            raise Missing("There is no such token.")
+        return token
+
+    def _body(self, command: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+        body = command(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        values: dict[str, Any] = body.validated_data
+        return values
+
+
+def _grant(token: Token, n: str) -> Grant:
+    is_number = n.isascii() and n.isdigit() and len(n) <= MOST_DIGITS and not n.startswith("0")
+    for grant in token.grants.all() if is_number else ():
+        if grant.number == int(n):
+            return grant
+    raise Missing("This token has no such row.")
