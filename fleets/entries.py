@@ -4,8 +4,7 @@ Nobody exceeds themselves, judged twice: the setter holds what the role says (po
 gains, also where an entry that denied or narrowed goes and what is above it counts again.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -15,9 +14,8 @@ from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
-from config.edge.refusals import Conflict, Invalid, Refused, require
-from fleets import currency, holdings, places, policy
-from fleets.authority import exceeding
+from config.edge.refusals import Conflict, Invalid, require
+from fleets import currency, gains, places, policy
 from fleets.models import AclEntry, Group, GroupMembership, Organization, TechnicalUser, User
 from fleets.paths import ROOT
 from fleets.roles import book
@@ -46,7 +44,7 @@ def set_entry(
     _require_not_for_itself(entry, by)
     _require_may_set(entry, by)
     _require_subject(entry)
-    with _nobody_gaining_more_than_held(entry, by):
+    with gains.none_beyond(by, entry.organization_id, _affected(entry)):
         _insert(entry)
     _raise(entry)
     record(Action.ENTRY_SET, by=by, target=entry, data=_said(entry))
@@ -64,7 +62,7 @@ def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> Non
     _require_role(entry.organization, entry.role)
     _require_not_for_itself(entry, by)
     _require_may_set(entry, by)
-    with _nobody_gaining_more_than_held(entry, by):
+    with gains.none_beyond(by, entry.organization_id, _affected(entry)):
         currency.claim(entry)
         entry.save(update_fields=["role", "propagate"])
     _raise(entry)
@@ -80,7 +78,7 @@ def remove_entry(entry: AclEntry, *, by: Access) -> None:
     _require_not_for_itself(entry, by)
     require(policy.may_take_entry(by, entry), "You may not take this entry away.")
     target, said = entry.audit_target(), _said(entry)
-    with _nobody_gaining_more_than_held(entry, by):
+    with gains.none_beyond(by, entry.organization_id, _affected(entry)):
         currency.claim(entry)
         AclEntry.objects.filter(pk=entry.pk).delete()
     _raise(entry)
@@ -95,6 +93,16 @@ def seen(organization: Organization, by: Access) -> QuerySet[AclEntry]:
     named = rows.order_by("path").values_list("path", flat=True).distinct()
     paths = [path for path in named if policy.may_see_entries(by, path, organization.pk)]
     return rows.filter(path__in=paths)
+
+
+def remove_all(entries: QuerySet[AclEntry], by: Access) -> int:
+    """Those of a user or group that leaves, closes or is removed: how many. For the verb that ends whom they name,
+    which has queued and judges what it does itself."""
+    named = list(entries.select_related("user", "group").order_by("path"))
+    for entry in named:
+        record(Action.ENTRY_REMOVED, by=by, target=entry, data=_said(entry))
+        entry.delete()
+    return len(named)
 
 
 def _queue(organization: Organization, by: Access) -> None:
@@ -151,28 +159,6 @@ def _require_subject(entry: AclEntry) -> None:
         ).exists()
     if not is_here:
         raise Invalid.field("user", "Nobody of the organization.", "not_found")
-
-
-@contextmanager
-def _nobody_gaining_more_than_held(entry: AclEntry, by: Access) -> Iterator[None]:
-    """Refuse what is done inside where it gives anybody a scope at a path that the caller did not hold there before.
-
-    Who is suspended counts as if they were not: who resumes them does not look at entries.
-    """
-    if by.is_operator:
-        yield
-        return
-    held = by.rights(entry.organization_id)
-    affected = list(_affected(entry))
-    before = holdings.rights_but_for_suspension(affected, entry.organization_id)
-    yield
-    after = holdings.rights_but_for_suspension(affected, entry.organization_id)
-    for user_id, rights in after.items():
-        if beyond := exceeding(rights, before[user_id], held):
-            scope, path = beyond[0]
-            raise Refused(
-                f"This would give {scope} on {path}, which you do not hold there.", code="exceeds_your_rights"
-            )
 
 
 def _affected(entry: AclEntry) -> Iterable[User]:

@@ -11,8 +11,9 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
-from fleets import consequences, currency, endings, invitations, policy
+from fleets import consequences, currency, entries, gains, invitations, policy
 from fleets.models import (
+    AclEntry,
     Application,
     ApplicationMembership,
     Fleet,
@@ -21,6 +22,7 @@ from fleets.models import (
     GroupMembership,
     Membership,
     Organization,
+    OwnedByOrganization,
     User,
 )
 
@@ -81,7 +83,7 @@ def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
     for model in (FleetMembership, GroupMembership, ApplicationMembership):
         here = {f"{model.owner_column}__organization": membership.organization_id}
         model.objects.present().filter(user=user, **here).update(left_at=now())
-    endings.remove_entries_of_user(user, membership.organization, by)
+    entries.remove_all(AclEntry.objects.filter(user=user, organization=membership.organization), by)
     currency.raise_(user)
     invitations.end_of(membership, by)
     record(Action.MEMBER_LEFT, by=by, target=membership, reason=reason)
@@ -185,17 +187,21 @@ def leave_application(membership: ApplicationMembership, *, by: Access) -> None:
 
 def _join(membership: AnyBelonging, role: str, action: Action, by: Access) -> None:
     owner, user = membership.owner, membership.user
+    _queue(owner, by)
     require(policy.may_give_role_of(by, owner, role), NOT_YOURS)
     currency.lock_open(owner)
     _require_member(user, owner.organization_id)
-    _insert(membership, f"This person belongs to the {owner._meta.verbose_name} already.")
+    with gains.none_beyond(by, owner.organization_id, [user]):
+        _insert(membership, f"This person belongs to the {owner._meta.verbose_name} already.")
     currency.raise_(user)
     record(action, by=by, target=membership, data={"role": role})
 
 
 def _leave(membership: AnyBelonging, action: Action, by: Access) -> None:
+    _queue(membership.owner, by)
     require(policy.may_leave_or_be_removed(by, membership), NOT_YOURS)
-    _end(membership)
+    with gains.none_beyond(by, membership.organization_id, [membership.user]):  # a group's entries deny, too
+        _end(membership)
     currency.raise_(membership.user)
     record(action, by=by, target=membership)
 
@@ -203,12 +209,20 @@ def _leave(membership: AnyBelonging, action: Action, by: Access) -> None:
 def _change_role(
     membership: FleetMembership | GroupMembership, role: str, action: Action, by: Access
 ) -> None:
+    _queue(membership.owner, by)
     require(policy.may_give_role_of(by, membership.owner, role), NOT_YOURS)
     currency.lock_open(membership.owner)
     before = membership.role
-    _change(membership, role=role)
+    with gains.none_beyond(by, membership.organization_id, [membership.user]):
+        _change(membership, role=role)
     currency.raise_(membership.user)
     record(action, by=by, target=membership, data={"changes": {"role": [before, role]}})
+
+
+def _queue(owner: OwnedByOrganization, by: Access) -> None:
+    """What belonging gives depends on entries: these change under the same lock, and each is judged by the others."""
+    currency.lock(owner.organization)
+    by.refresh()
 
 
 # What they share

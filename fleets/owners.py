@@ -11,8 +11,8 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, require
-from fleets import consequences, currency, endings, machines, policy
-from fleets.models import Application, Fleet, Group, Organization
+from fleets import consequences, currency, entries, gains, machines, policy
+from fleets.models import AclEntry, Application, Fleet, Group, Organization, User
 
 AnyOwner = Fleet | Group | Application
 Owned = TypeVar("Owned", Fleet, Group, Application)
@@ -110,17 +110,20 @@ def _change(row: AnyOwner, changes: dict[str, Any], action: Action, by: Access) 
 def _close(row: AnyOwner, action: Action, reason: str, by: Access) -> Ended:
     """Everything below ends in the same transaction. Memberships stay as history; they give nothing any more."""
     require(policy.may_close(by, row), f"You may not close this {row._meta.verbose_name}.")
-    if row.closed_at:
+    currency.raise_(row.organization)  # for what its members hold by it, and what entries on its path give
+    fresh = currency.lock(row)  # so that it wins over whatever else was read before
+    if fresh.closed_at:
         raise IllegalMove(f"This {row._meta.verbose_name} is closed already.")
-    currency.raise_(
-        row.organization
-    )  # what its members hold by it, and what entries on its path give, is over
-    currency.claim(row, closed_at=None)
-    row.closed_at = now()
-    row.save(update_fields=["closed_at"])
+    row.version = fresh.version
+    by.refresh()
+    present = User.objects.filter(pk__in=row.memberships.present().values("user"))
+    with gains.none_beyond(by, row.organization_id, present):  # a group's entries deny, too
+        currency.claim(row, closed_at=None)
+        row.closed_at = now()
+        row.save(update_fields=["closed_at"])
     ended = Ended(
         machines=machines.deregister_all(row, by) if isinstance(row, Fleet) else 0,
-        entries=endings.remove_entries_of_group(row, by) if isinstance(row, Group) else 0,
+        entries=entries.remove_all(AclEntry.objects.filter(group=row), by) if isinstance(row, Group) else 0,
         tokens=consequences.owner_closed(row, by),
     )
     record(action, by=by, target=row, reason=reason, data=asdict(ended))

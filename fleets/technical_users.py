@@ -10,8 +10,8 @@ from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.refusals import Conflict, IllegalMove, require
-from fleets import consequences, currency, endings, policy
-from fleets.models import Organization, TechnicalUser, User
+from fleets import consequences, currency, entries, policy
+from fleets.models import AclEntry, Organization, TechnicalUser, User
 
 NOT_YOURS = "You may not make, change or remove technical users here."
 
@@ -51,14 +51,18 @@ def rename(technical: TechnicalUser, *, name: str, by: Access) -> None:
 def remove(technical: TechnicalUser, *, reason: str = "", by: Access) -> list[str]:
     """End a technical user for ever, with its tokens and entries. The names of the tokens."""
     currency.lock(technical.organization)  # entries are set under this lock: none comes to name who is gone
-    _require_may_change(technical, by)
+    by.refresh()
     user = technical.user
-    currency.claim(user, is_active=True)
+    fresh = currency.lock(user)  # so that it wins over whatever else was read before
+    user.is_active, user.version = fresh.is_active, fresh.version
+    _require_may_change(technical, by)
+    currency.claim(user)
     user.is_active = False
     user.save(update_fields=["is_active"])
-    entries = endings.remove_entries_of_user(user, technical.organization, by)
+    named = AclEntry.objects.filter(user=user, organization=technical.organization)
+    removed = entries.remove_all(named, by)
     tokens = consequences.owner_closed(user, by)
-    data = {"entries": entries, "tokens": tokens}
+    data = {"entries": removed, "tokens": tokens}
     record(Action.TECHNICAL_USER_REMOVED, by=by, target=technical, reason=reason, data=data)
     return tokens
 

@@ -129,16 +129,17 @@ def members_of(row: Fleet | Group | Application) -> Section:
     return Section("Members", ("Name", "Username", "Role", "Since"), rows, "Nobody belongs to it yet.")
 
 
-def changing(call: Callable[..., None], what: str, form: type[CommandForm] = RenameForm) -> RowVerb:
-    """The verb that renames an owner, or describes it anew."""
-    label = "Rename" if form is RenameForm else "Change"
+def changing(
+    call: Callable[..., None], what: str, form: type[CommandForm] = RenameForm, verb: str = "rename"
+) -> RowVerb:
+    """The verb that renames an owner, or says more of it anew."""
     return RowVerb(
-        label.lower(),
-        label,
+        verb,
+        verb.capitalize(),
         policy.may_take_role_of,
         lambda row, data, by: call(row, **data, by=by),
         lambda row: f"Changes what {row.name} is called. Its slug, {row.slug}, stays.",
-        f"The {what} is changed." if form is not RenameForm else f"The {what} has its new name.",
+        f"The {what} is changed.",
         form=form,
     )
 
@@ -275,7 +276,7 @@ class ApplicationAdmin(OwnerAdmin):
         "The application is open.",
     )
     verbs = (
-        changing(owners.change_application, "application", ApplicationChangeForm),
+        changing(owners.change_application, "application", ApplicationChangeForm, "describe"),
         adding_member(
             membership.join_application,
             "application",

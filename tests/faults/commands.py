@@ -150,13 +150,47 @@ def open_fleet(world: World) -> Send:
     return _by_the_owner(world, "post", "fleets/", {"slug": "new", "name": "New"})
 
 
+def close_fleet(world: World) -> Send:
+    fleet = factories.make_fleet(world.organization)
+    factories.make_machine(fleet)
+    make_token(fleet, "machines:read")
+    return _by_the_owner(world, "delete", f"fleets/{fleet.pk}/", None)
+
+
+def close_group(world: World) -> Send:
+    group = factories.make_group(world.organization)
+    factories.make_entry(world.organization, "/nodes/n1", "Viewer", group=group)
+    return _by_the_owner(world, "delete", f"groups/{group.pk}/", None)
+
+
+def join_application(world: World) -> Send:
+    application = factories.make_application(world.organization)
+    body = {"username": factories.member(world.organization).username}
+    return _by_the_owner(world, "post", f"applications/{application.pk}/members/", body)
+
+
+def make_technical_user(world: World) -> Send:
+    return _by_the_owner(world, "post", "technical-users/", {"username": "robot"})
+
+
+def remove_technical_user(world: World) -> Send:
+    user = factories.make_technical_user(world.organization)
+    return _by_the_owner(world, "delete", f"technical-users/{user.pk}/", None)
+
+
 def set_policy(world: World) -> Send:
     body = {"policy": {"default_lifetime_days": 30}}
     return _by_the_owner(world, "patch", f"organizations/{world.organization.pk}/", body)
 
 
-CREATING = (issue, register, request_action, invite, join_fleet, open_fleet)
-DELETING = (revoke_itself, deregister, leave, leave_fleet, leave_group)
+CREATING = (
+    *(issue, register, request_action, invite, join_fleet, open_fleet),
+    *(join_application, make_technical_user),
+)
+DELETING = (
+    *(revoke_itself, deregister, leave, leave_fleet, leave_group),
+    *(close_fleet, close_group, remove_technical_user),
+)
 COMMANDS = [
     *(Command(prepare.__name__, 201, prepare) for prepare in CREATING),
     *(Command(prepare.__name__, 204, prepare) for prepare in DELETING),
@@ -169,7 +203,7 @@ COMMANDS = [
     ),
 ]
 # What no verification depends on, so that no other process need learn of it.
-UNPUBLISHED = {"retag", "configure", "request_action", "open_fleet"}
+UNPUBLISHED = {"retag", "configure", "request_action", "open_fleet", "make_technical_user"}
 
 
 def _token(world: World) -> str:

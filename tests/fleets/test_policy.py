@@ -12,6 +12,7 @@ from fleets.scopes import Scope
 from tests.factories import (
     acting,
     fleet_member,
+    make_application,
     make_entry,
     make_fleet,
     make_group,
@@ -65,7 +66,7 @@ RULES: dict[str, tuple[Callable[[Access, Organization, Fleet, Group], bool], str
         lambda by, acme, *_: policy.may_set_policy(by, acme),
         "operator superuser owner admin",
     ),
-    "open a fleet or group": (
+    "open a fleet, group or application, make a technical user": (
         lambda by, acme, *_: policy.may_open_owner(by, acme),
         "operator superuser owner admin owner's_token superuser's_token",
     ),
@@ -93,6 +94,22 @@ RULES: dict[str, tuple[Callable[[Access, Organization, Fleet, Group], bool], str
     ),
     "make a group admin": (
         lambda by, _acme, _edge, group: policy.may_give_role_of(by, group, "admin"),
+        "operator superuser owner admin owner's_token superuser's_token",
+    ),
+    "make an application owner": (
+        lambda by, acme, *_: policy.may_give_role_of(by, make_application(acme), "owner"),
+        "operator superuser owner admin owner's_token superuser's_token",
+    ),
+    "change an application": (
+        lambda by, acme, *_: policy.may_take_role_of(by, make_application(acme)),
+        "operator superuser owner admin owner's_token superuser's_token",
+    ),
+    "close a fleet": (
+        lambda by, _acme, edge, _group: policy.may_close(by, edge),
+        "operator superuser owner admin owner's_token superuser's_token",
+    ),
+    "close a group": (
+        lambda by, _acme, _edge, group: policy.may_close(by, group),
         "operator superuser owner admin owner's_token superuser's_token",
     ),
     "set an entry": (

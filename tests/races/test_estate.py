@@ -180,9 +180,7 @@ def deregistering(machine: Machine) -> Callable[[], None]:
 
 def setting_an_entry(world: World, person: User, path: str) -> Callable[[], object]:
     def run() -> object:
-        entry = entries.set_entry(
-            world.organization, path=path, role="Viewer", user=person, by=operator
-        )
+        entry = entries.set_entry(world.organization, path=path, role="Viewer", user=person, by=operator)
         return entry.path
 
     return run
