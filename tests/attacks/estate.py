@@ -61,6 +61,10 @@ class Side:
     separated: Issued
     granted: Issued
     disabled: Issued
+    of_group: Issued
+    of_organization: Issued
+    of_application: Issued
+    of_technical_user: Issued
     suspended: Membership
     invitation: Invitation
     entry: AclEntry
@@ -103,6 +107,8 @@ def make_side(name: str, *, vmid: int) -> Side:
     suspend(suspended, by=factories.operator)
     viewer = factories.make_person(f"{name}-viewer")
     factories.make_member(organization, user=viewer)
+    entry = factories.make_entry(organization, fleet.path, "Viewer", group=group)
+    technical_user = factories.make_technical_user(organization, f"{name}-robot")
     return Side(
         organization=organization,
         owner=owner,
@@ -115,8 +121,8 @@ def make_side(name: str, *, vmid: int) -> Side:
         group_member=factories.make_group_member(group, user=viewer),
         application=application,
         application_member=factories.make_application_member(application, user=viewer),
-        technical_user=factories.make_technical_user(organization, f"{name}-robot"),
-        entry=factories.make_entry(organization, fleet.path, "Viewer", group=group),
+        technical_user=technical_user,
+        entry=entry,
         entry_of_user=factories.make_entry(organization, "/nodes", "Viewer", user=admin),
         role=factories.make_role(organization, f"{name}-role", "machines:read"),
         machine=machine,
@@ -125,6 +131,10 @@ def make_side(name: str, *, vmid: int) -> Side:
         narrow=factories.make_token(fleet, "machines:read", machines=[machine]),
         personal=factories.make_token(owner, *EVERYTHING, privilege_separation=False),
         disabled=disabled,
+        of_group=factories.make_token(group, "machines:read"),
+        of_organization=factories.make_token(organization, "machines:read"),
+        of_application=factories.make_token(application, "machines:read"),
+        of_technical_user=factories.make_token(technical_user, "machines:read"),
         suspended=suspended,
         invitation=make_invitation(organization, f"{name}-invited"),
         separated=factories.make_token(owner, "machines:read"),

@@ -60,6 +60,26 @@ PLACES: dict[str, Id] = {
     "/api/v1/tokens/<token_id>/grants/<n>": lambda side: side.granted.token.grants.get().number,
     "/api/v1/audit/events/<pk>": lambda side: side.event.pk,
 }
+# More that could stand there, where rows of one table differ in who sees them.
+BESIDE: dict[str, dict[str, Id]] = {
+    "/api/v1/members/<pk>": {"suspended": lambda side: side.suspended.pk},
+    "/api/v1/acl/<pk>": {"of a person": lambda side: side.entry_of_user.pk},
+    "/api/v1/technical-users/<technical_user_id>": {
+        "of a token": lambda side: side.token.token.principal_id,
+        "of a group's token": lambda side: side.of_group.token.principal_id,
+        "of an application's token": lambda side: side.of_application.token.principal_id,
+        "of the organization's token": lambda side: side.of_organization.token.principal_id,
+    },
+    "/api/v1/tokens/<pk>": {
+        "personal": lambda side: side.personal.token.pk,
+        "separated": lambda side: side.separated.token.pk,
+        "disabled": lambda side: side.disabled.token.pk,
+        "of the group": lambda side: side.of_group.token.pk,
+        "of the organization": lambda side: side.of_organization.token.pk,
+        "of the application": lambda side: side.of_application.token.pk,
+        "of the technical user": lambda side: side.of_technical_user.token.pk,
+    },
+}
 ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
     "fleets.organization": lambda side: side.organization.pk,
     "fleets.membership": lambda side: side.member.pk,
@@ -230,6 +250,30 @@ def test_another_organization_s_id_is_answered_as_one_that_does_not_exist(
             assert without_id(response) == without_id(call(client, method, filled_in(route, *unknown)))
 
     assert Event.objects.filter(organization_id=estate.theirs.organization.pk).count() == trail
+
+
+@every_caller
+@pytest.mark.parametrize(
+    ("route", "of"),
+    [
+        pytest.param(route, of, id=f"{route} {name}")
+        for route in API_ROUTES
+        for name, of in BESIDE.get(places(route)[0], {}).items()
+        if len(places(route)) == 1
+    ],
+)
+def test_no_row_of_another_organization_is_there_whatever_it_is_of(
+    route: str, of: Id, caller: str, estate: Estate
+) -> None:
+    client = CALLERS[caller](estate)
+
+    for method in offered(route):
+        response = call(client, method, filled_in(route, of(estate.theirs)))
+        nobody = call(client, method, filled_in(route, never_used(of(estate.theirs))))
+        assert response.status_code == 404, f"{method} {route}: {response.content!r}"
+        assert without_id(response) == without_id(nobody)
+        if caller == "an admin's session":
+            assert call(client, method, filled_in(route, of(estate.ours))).status_code not in {404, 405}
 
 
 @pytest.mark.parametrize("route", API_ROUTES)
@@ -407,6 +451,25 @@ REFERENCES = {
     *("organization", "owner", "fleet", "machine", "machines", "group", "user", "username", "grants", "path"),
     *("principal", "target", "token", "template", "network", "image"),
 }
+# Fields that name nothing that somebody has: values, choices, and what is made by the request itself.
+PLAIN_FIELDS = {
+    *(
+        "name",
+        "slug",
+        "description",
+        "email",
+        "reason",
+        "policy",
+        "propagate",
+        "scopes",
+        "kind",
+        "tags",
+        "vmid",
+    ),
+    *("cpus", "memory", "disks", "networks", "configuration", "action", "cidr", "operating_system"),
+    *("extended", "privilege_separation", "expires_at", "expires_in", "rotate_every", "overlap"),
+    *("allowed_networks", "rate_limit", "access_windows"),
+}
 Body = Callable[[Any], dict[str, Any]]
 
 ISSUE = {"name": "new", "scopes": ["machines:read"], "reason": "because"}
@@ -441,6 +504,19 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
         404,
         lambda side: {"owner": f"fleet:{side.fleet.slug}", "reason": "because"},
     ),
+    # an own role of another organization is as unknown as one that nobody has
+    ("post", "tokens/", "role"): (
+        400,
+        lambda side: {"name": "new", "role": side.role.name, "reason": "because"},
+    ),
+    ("patch", "tokens/{id}/", "role"): (400, lambda side: {"role": side.role.name}),
+    ("patch", "token/", "role"): (400, lambda side: {"role": side.role.name}),
+    ("post", "tokens/{token_id}/grants/", "role"): (
+        400,
+        lambda side: {"path": "/fleets/acme-edge/machines", "role": side.role.name},
+    ),
+    ("post", "acl/", "role"): (400, lambda side: {**RULE, "role": side.role.name, "group": "acme-crew"}),
+    ("patch", "acl/{id}/", "role"): (400, lambda side: {"role": side.role.name}),
     ("patch", "tokens/{id}/", "machines"): (404, lambda side: {"machines": [str(side.machine.pk)]}),
     ("patch", "tokens/{id}/", "grants"): (
         400,
@@ -553,10 +629,28 @@ def test_every_reference_in_every_body_is_told_how_to_be_filled() -> None:
         (method, path, name)
         for method, path, properties in commands()
         for name, schema in properties.items()
-        if name in REFERENCES and not schema.get("readOnly")
+        if is_reference(name, schema) and not schema.get("readOnly")
     }
 
     assert described - BODIES.keys() == NAMES_NOBODY, "add what is missing to BODIES"
+
+
+def is_reference(name: str, schema: dict[str, Any]) -> bool:
+    """A role is one where it is written as text: it may be an organization's own. Else it is a choice."""
+    return name in REFERENCES or (name == "role" and schema.get("type") == "string")
+
+
+def test_every_other_field_of_every_body_names_nothing_that_somebody_has() -> None:
+    others = {
+        name
+        for _, _, properties in commands()
+        for name, schema in properties.items()
+        if not schema.get("readOnly") and not is_reference(name, schema)
+    }
+
+    assert others - {"role"} == PLAIN_FIELDS, (
+        "add what is new to REFERENCES, or to PLAIN_FIELDS if it names nothing"
+    )
 
 
 class Nothing:
@@ -566,6 +660,7 @@ class Nothing:
     fleet = other_fleet = SimpleNamespace(slug="no-such-fleet", path="/fleets/no-such-fleet")
     machine = template = network = image = SimpleNamespace(pk=uuid4())
     group = SimpleNamespace(slug="no-such-group")
+    role = SimpleNamespace(name="no-such-role")
     member = SimpleNamespace(user=SimpleNamespace(username="no-such-person"))
 
 
@@ -606,6 +701,35 @@ def test_one_foreign_machine_refuses_all_of_them(together: list[str], caller: st
 
     assert_problem(response, 404, "not_found")
     assert Event.objects.filter(action="token.issued", outcome="allowed").count() == issued
+
+
+# Paths and scopes that an address asks about
+
+ASKED = ["tokens/<pk>/permissions/", "token/permissions/"]
+
+
+@pytest.mark.parametrize("route", ASKED)
+@every_caller
+def test_a_path_of_another_organization_is_asked_about_in_vain(
+    route: str, caller: str, estate: Estate
+) -> None:
+    client = CALLERS[caller](estate)
+    if "session" in caller and route == "token/permissions/":
+        client = bearer_client(estate.ours.separated)
+    address = filled_in(f"/api/v1/{route}", estate.ours.token.token.pk)
+    theirs, ours = estate.theirs, estate.ours
+    nowhere = f"/fleets/no-such-fleet/machines/{uuid4()}"
+
+    for path in (theirs.fleet.path, theirs.machine.path):
+        answer = call(client, "GET", f"{address}?path={path}")
+        nobody = call(client, "GET", f"{address}?path={nowhere}")
+        assert answer.status_code == nobody.status_code == 400
+        assert answer.json()["code"] == nobody.json()["code"]
+        assert answer.json()["errors"] == nobody.json()["errors"]
+    for path in (ours.fleet.path, ours.machine.path, f"/vms/{ours.machine.vmid}"):
+        assert call(client, "GET", f"{address}?path={path}").status_code == 200
+    free = call(client, "GET", f"{address}?path=/vms/{theirs.machine.vmid}").json()
+    assert free["path"] == f"/vms/{theirs.machine.vmid}", "their vmid is a free path here"
 
 
 # Admin pages
