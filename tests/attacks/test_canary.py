@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from auditlog.models import LogEntry
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError, connection, transaction
@@ -138,6 +139,8 @@ def _by_api(walked: Walk, client: httpx.Client, estate: Estate) -> None:
     for verb, status in (("disable", 401), ("enable", 200), ("revoke", 401)):
         walked.again(client.post(f"/api/v1/tokens/{token['id']}/{verb}/", json={}, headers=manager), 200)
         walked.again(client.get("/api/v1/token/", headers=_headers(third)), status)
+    for what in ("history", "activity"):
+        walked.again(client.get(f"/api/v1/tokens/{token['id']}/{what}/?limit=200", headers=manager), 200)
     walked.again(client.get("/api/v1/audit/events/?limit=200", headers=manager), 200)
 
 
@@ -446,7 +449,14 @@ def _in_a_session(text: str) -> None:
     store.save()
 
 
-TABLES = [_in_text, _in_bytes, _in_json, _in_an_event, _in_a_session]
+def _in_a_field_diff(text: str) -> None:
+    entry = LogEntry.objects.log_create(
+        Token.objects.earliest("created_at"), action=LogEntry.Action.UPDATE, changes={"name": ["", "x"]}
+    )
+    LogEntry.objects.filter(pk=entry.pk).update(changes={"name": ["", text]})
+
+
+TABLES = [_in_text, _in_bytes, _in_json, _in_an_event, _in_a_session, _in_a_field_diff]
 
 
 @pytest.mark.parametrize("plant", TABLES)

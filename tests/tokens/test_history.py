@@ -390,3 +390,24 @@ def test_an_id_that_nobody_has_is_missing(world: World) -> None:
     for pk in ("x", str(uuid4()), "0" * 16, "%00"):
         for what in ("history", "activity"):
             assert client.get(f"/api/v1/tokens/{pk}/{what}/").status_code == 404
+
+
+# In the admin
+
+
+def test_the_page_of_a_token_tells_its_changes(world: World) -> None:
+    client = session_client(world.owner)
+    issued = make_token(world.edge, "machines:read", "snapshots:read")
+    body = {"description": "<b>nightly</b>", "scopes": ["machines:read"], "reason": "less is enough"}
+    assert client.patch(address(issued, "")[:-1], body).status_code == 200
+
+    page = client.get(f"/admin/tokens/token/{issued.token.pk}/change/").content.decode()
+
+    for told in (
+        "token.edited",
+        "less is enough",
+        "description: – → &lt;b&gt;nightly&lt;/b&gt;",
+        "scopes: machines:read, snapshots:read → machines:read",
+    ):
+        assert told in page
+    assert "<b>nightly" not in page

@@ -9,6 +9,7 @@ from fleets.admin.scope import linked
 from fleets.models import User
 from fleets.scopes import Scope
 from tokens.admin.marks import badge, expiry_mark, risk_badge, status_badge
+from tokens.admin.timeline import timeline_of
 from tokens.admin.words import kind_of, level_of, reach_of
 from tokens.models import Grant, Token
 
@@ -46,6 +47,7 @@ def sections_of(row: Token, by: Access) -> list[Section]:
     sections = [Section("Scopes", ("Scope", "Risk", "Lets it"), held, "It holds no scope.")]
     if not row.is_ended:
         sections += [grants_of(row), secrets_of(row)]
+    sections.append(timeline_of(row))
     if may_read(by, row.organization_id):
         sections.append(events_of(row))
     return sections
