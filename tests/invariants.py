@@ -23,7 +23,17 @@ from config.edge.clock import now
 from config.edge.ids import EPOCH
 from config.edge.models import IdempotencyKey
 from fleets import currency
-from fleets.models import Machine, Membership, Organization, User
+from fleets.models import (
+    AclEntry,
+    Application,
+    Fleet,
+    Group,
+    Machine,
+    Membership,
+    Organization,
+    TechnicalUser,
+    User,
+)
 from tokens.models import Token, TokenSecret
 
 MOST_LIVE_SECRETS = 2
@@ -97,6 +107,7 @@ def broken(
     yield from _of_ended_tokens(changes, revoked or {})
     yield from _of_members()
     yield from _of_machines()
+    yield from _of_closed_owners()
     yield from _of_idempotency()
     yield from _of_versions(valkey_lost_its_data=valkey_lost_its_data)
 
@@ -217,6 +228,25 @@ def _of_machines() -> Iterator[str]:
         if machine.version != 1 + _sum(found, CHANGES_OF_A_MACHINE):
             yield f"machine {machine.pk} has version {machine.version} and the events {dict(found)}"
     yield from _without_a_row(counts, Action.MACHINE_REGISTERED, Machine)
+
+
+def _of_closed_owners() -> Iterator[str]:
+    """Closed once, with nothing below that is left: no token, no machine, no entry that names it."""
+    for model in (Fleet, Group, Application):
+        kind = model._meta.model_name or ""
+        counts = _counts(kind)
+        for owner in model._default_manager.exclude(closed_at=None):
+            if counts.get(str(owner.pk), Counter())[f"{kind}.closed"] != 1:
+                yield f"{kind} {owner.slug} is closed without the event"
+            for token in Token.objects.of_owner(owner).not_ended():
+                yield f"token {token.pk} outlived its {kind}"
+    for machine in Machine.objects.filter(deregistered_at=None).exclude(fleet__closed_at=None):
+        yield f"machine {machine.pk} outlived its fleet"
+    for entry in AclEntry.objects.exclude(group__closed_at=None).exclude(group=None):
+        yield f"an entry at {entry.path} names a closed group"
+    removed = User.objects.filter(technical__kind=TechnicalUser.Kind.TECHNICAL_USER, is_active=False)
+    for token in Token.objects.not_ended().filter(principal__in=removed):
+        yield f"token {token.pk} outlived its technical user"
 
 
 def _of_idempotency() -> Iterator[str]:

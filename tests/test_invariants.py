@@ -16,7 +16,7 @@ from config.edge.context import RequestContext
 from config.edge.models import IdempotencyKey
 from config.edge.redis import state
 from fleets import currency
-from fleets.models import Machine, Membership, Organization
+from fleets.models import Fleet, Group, Machine, Membership, Organization, User
 from tests import factories
 from tests.factories import make_machine, make_token, operator
 from tests.invariants import Trail, assert_hold, broken
@@ -50,6 +50,19 @@ def left_with_a_token(_token: Token) -> None:
     Membership.objects.filter(pk=member.pk).update(left_at=now())
 
 
+def closed_with_an_entry(_token: Token) -> None:
+    group = factories.make_group(Organization.objects.get())
+    factories.make_entry(group.organization, "/", "Viewer", group=group)
+    Group.objects.update(closed_at=now())
+
+
+def removed_with_a_token(_token: Token) -> None:
+    user = factories.make_technical_user(Organization.objects.get())
+    factories.make_entry(Organization.objects.get(), "/", "Viewer", user=user)
+    make_token(user, "machines:read")
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
 DAMAGES: dict[str, Damage] = {
     "has version 2": lambda _token: Token.objects.update(version=2),
     "is disabled by the events": lambda _token: Token.objects.update(status="disabled"),
@@ -68,6 +81,10 @@ DAMAGES: dict[str, Damage] = {
     "with 0 revocations": lambda _token: Token.objects.update(status="revoked", status_reason="by_hand"),
     "after it was revoked": used_after_its_end,
     "outlived its owner's membership": left_with_a_token,
+    "is closed without the event": lambda _token: Fleet.objects.update(closed_at=now()),
+    "outlived its fleet": lambda _token: Fleet.objects.update(closed_at=now()),
+    "names a closed group": closed_with_an_entry,
+    "outlived its technical user": removed_with_a_token,
     "has no owner": lambda _token: Membership.objects.filter(role="owner").update(role="admin"),
     "is remembered for nothing": lambda _token: IdempotencyKey.objects.create(
         actor="a", key="k", fingerprint="f", created_at=now()
