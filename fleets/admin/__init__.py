@@ -1,5 +1,23 @@
 """The estate's pages in the admin. Importing the package registers them, and who may sign in."""
 
-from fleets.admin import entrance, inventory, machines, organizations, owners, technical_users, ways_in
+from fleets.admin import (
+    entrance,
+    inventory,
+    machines,
+    organizations,
+    owners,
+    sessions,
+    technical_users,
+    ways_in,
+)
 
-__all__ = ["entrance", "inventory", "machines", "organizations", "owners", "technical_users", "ways_in"]
+__all__ = [
+    "entrance",
+    "inventory",
+    "machines",
+    "organizations",
+    "owners",
+    "sessions",
+    "technical_users",
+    "ways_in",
+]
