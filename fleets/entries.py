@@ -14,7 +14,7 @@ from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
-from config.edge.refusals import Conflict, Invalid, require
+from config.edge.refusals import Conflict, Invalid, Missing, require
 from fleets import currency, gains, places, policy
 from fleets.models import AclEntry, Group, GroupMembership, Organization, TechnicalUser, User
 from fleets.paths import ROOT
@@ -36,13 +36,14 @@ def set_entry(
 ) -> AclEntry:
     """Give a user or a group a role at a path. Conflict where they have an entry there."""
     _queue(organization, by)
-    path = places.resolved(organization.pk, path)
+    path = places.canonical(organization.pk, path)
     _require_role(organization, role)
     entry = AclEntry(
         organization=organization, path=path, role=role, propagate=propagate, user=user, group=group
     )
     _require_not_for_itself(entry, by)
     _require_may_set(entry, by)
+    places.require_living(organization.pk, path)  # asked last: who may set nothing there learns nothing of it
     _require_subject(entry)
     with gains.none_beyond(by, entry.organization_id, _affected(entry)):
         _insert(entry)
@@ -55,13 +56,13 @@ def set_entry(
 def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> None:
     """Change an entry's role, whether it propagates, or both."""
     _queue(entry.organization, by)
-    places.require_living(entry.organization_id, entry.path)  # where it went dead, it is only taken away
     before = _said(entry)
     for name, value in changes.items():
         setattr(entry, name, value)
     _require_role(entry.organization, entry.role)
     _require_not_for_itself(entry, by)
     _require_may_set(entry, by)
+    places.require_living(entry.organization_id, entry.path)  # where it went dead, it is only taken away
     with gains.none_beyond(by, entry.organization_id, _affected(entry)):
         currency.claim(entry)
         entry.save(update_fields=["role", "propagate"])
@@ -93,6 +94,25 @@ def seen(organization: Organization, by: Access) -> QuerySet[AclEntry]:
     named = rows.order_by("path").values_list("path", flat=True).distinct()
     paths = [path for path in named if policy.may_see_entries(by, path, organization.pk)]
     return rows.filter(path__in=paths)
+
+
+def user_named(username: str, organization: Organization) -> User:
+    """A person of the organization, or one of its technical users; Missing alike for anybody else."""
+    named: Any = User.objects.named(username)
+    found = named.filter(technical__organization=organization, is_active=True).first()
+    found = found or User.objects.present_in(organization.pk).named(username).first()
+    if found is None:
+        raise Missing("There is no such user.")
+    user: User = found
+    return user
+
+
+def group_named(slug: str, organization: Organization) -> Group:
+    """An open group of the organization; Missing where there is none."""
+    found = Group.objects.filter(organization=organization, slug=slug, closed_at=None).first()
+    if found is None:
+        raise Missing("There is no such group.")
+    return found
 
 
 def remove_all(entries: QuerySet[AclEntry], by: Access) -> int:

@@ -1,15 +1,6 @@
 """The estate's pages in the admin. Importing the package registers them, and who may sign in."""
 
-from fleets.admin import (
-    entrance,
-    inventory,
-    machines,
-    organizations,
-    owners,
-    sessions,
-    technical_users,
-    ways_in,
-)
+from fleets.admin import entrance, inventory, machines, organizations, owners, rules, technical_users, ways_in
 
 __all__ = [
     "entrance",
@@ -17,7 +8,7 @@ __all__ = [
     "machines",
     "organizations",
     "owners",
-    "sessions",
+    "rules",
     "technical_users",
     "ways_in",
 ]

@@ -1,20 +1,17 @@
 """`acl/`: who is given which role where."""
 
-from typing import Any
-
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.edge.access import authorize, authorize_list
-from config.edge.refusals import Missing
 from config.edge.views import idempotent
 from fleets import entries, places, policy
 from fleets.api.estate import EstateViewSet
 from fleets.api.filters import EntryFilters
 from fleets.api.rule_serializers import EntryAddition, EntryChange, EntrySerializer
-from fleets.models import AclEntry, Group, Organization, User
+from fleets.models import AclEntry, Organization
 from fleets.paths import ROOT
 from fleets.scopes import Scope
 
@@ -55,9 +52,9 @@ class Entries(EstateViewSet):
         # before it is looked up: a fleet out of reach is answered as one that does not exist
         authorize(self.access, Scope.PERMISSIONS_MANAGE, path, organization.pk)
         if "user" in values:
-            values["user"] = _user(values["user"], organization)
+            values["user"] = entries.user_named(values["user"], organization)
         else:
-            values["group"] = _group(values["group"], organization)
+            values["group"] = entries.group_named(values["group"], organization)
         entry = entries.set_entry(organization, **{**values, "path": path}, by=self.access)
         return self._answer(entry, 201)
 
@@ -88,21 +85,3 @@ class Entries(EstateViewSet):
 
 def _shown(rows: QuerySet[AclEntry]) -> QuerySet[AclEntry]:
     return rows.select_related("organization", "user", "group")
-
-
-def _user(username: str, organization: Organization) -> User:
-    """A person of the organization, or one of its technical users; Missing alike for anybody else."""
-    named: Any = User.objects.named(username)
-    found = named.filter(technical__organization=organization, is_active=True).first()
-    found = found or User.objects.present_in(organization.pk).named(username).first()
-    if found is None:
-        raise Missing("There is no such user.")
-    user: User = found
-    return user
-
-
-def _group(slug: str, organization: Organization) -> Group:
-    found = Group.objects.filter(organization=organization, slug=slug, closed_at=None).first()
-    if found is None:
-        raise Missing("There is no such group.")
-    return found

@@ -199,6 +199,8 @@ def foreign() -> dict[str, Any]:
         factories.make_template(other, "foreign-template"),
         factories.make_network(other, "foreign-network"),
         factories.make_image(other, "foreign-image"),
+        factories.make_role(other, "Foreign-role", "machines:read"),
+        factories.make_entry(other, "/foreign-path", "Viewer", group=group),
         token,
         factories.last_event(target_id=token.pk),
     ]
