@@ -24,7 +24,7 @@ def themselves(user: Any) -> User:
 
 
 class PersonAccess:
-    """A person in their own browser session."""
+    """A person in their own browser session. `session_id`: its row, where a request came by it."""
 
     is_browser_session = True
     is_operator = False
@@ -32,8 +32,9 @@ class PersonAccess:
     behind: frozenset[UUID] = frozenset()
     on_behalf_of: Actor | None = None
 
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: User, session_id: UUID | None = None) -> None:
         self.user = user
+        self.session_id = session_id
         self._rights: dict[UUID, PrincipalRights] = {}
         self._organization_ids: frozenset[UUID] | None = None
 

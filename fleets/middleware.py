@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from config.edge.access import attach
+from fleets import sessions
 from fleets.access import PersonAccess, themselves
 
 
@@ -16,6 +17,13 @@ class PersonAccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path.startswith("/admin/") and request.user.is_authenticated:
-            attach(request, PersonAccess(themselves(request.user)))
-        return self.get_response(request)
+        if not request.path.startswith("/admin/") or not request.user.is_authenticated:
+            return self.get_response(request)
+        session = sessions.current(request)
+        if session is None:
+            sessions.forget(request)
+            return self.get_response(request)
+        attach(request, PersonAccess(themselves(request.user), session.pk))
+        response = self.get_response(request)
+        sessions.follow(session, request)
+        return response

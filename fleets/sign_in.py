@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from audit.actions import Action, Outcome
 from config.edge.parsing import is_plain_text
+from fleets import sessions
 from fleets.access import PersonAccess, themselves
 from fleets.models import User
 from fleets.personal_trail import Stranger, tell
@@ -35,14 +36,17 @@ class PersonBackend(BaseBackend):
 
 
 class BrowserSessionAuthentication(SessionAuthentication):
-    """A signed-in person. Changes need the CSRF token."""
+    """A person whose session has not been ended. Changes need the CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[User, PersonAccess] | None:
         found = super().authenticate(request)
         if found is None:
             return None
+        session = sessions.current(request._request)
+        if session is None:
+            return None
         user = themselves(found[0])
-        return user, PersonAccess(user)
+        return user, PersonAccess(user, session.pk)
 
 
 def refused_without_organization(user: User) -> None:
@@ -52,10 +56,12 @@ def refused_without_organization(user: User) -> None:
 
 
 def signed_in(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    sessions.begin(request, user)
     tell(Action.SESSION_STARTED, user, by=PersonAccess(user))
 
 
 def signed_out(sender: Any, request: HttpRequest, user: User | None, **_: Any) -> None:
+    sessions.finish(request)
     if user:
         tell(Action.SESSION_ENDED, user, by=PersonAccess(user))
 

@@ -11,11 +11,18 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 
 from config.edge import problems
-from config.edge.access import Access
+from config.edge.access import Access, access_of
 from config.edge.refusals import DomainError
 from config.edge.scoped_admin import ScopedAdmin
 
 DROPPED = {"autocomplete", "view_on_site"}  # they would answer about rows of any model
+
+
+class OwnPasswordChange(PasswordChangeView):
+    """Its form knows in which session it is asked."""
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "by": access_of(self.request)}
 
 
 def nobody(by: Access) -> bool:
@@ -29,7 +36,9 @@ class Site(AdminSite):
     site_url = None
     enable_nav_sidebar = False  # the sections stand in the header
     final_catch_all_view = True
-    password_form: type[PasswordChangeForm] = PasswordChangeForm  # and what it means to change a password
+    password_form: type[PasswordChangeForm] = (
+        PasswordChangeForm  # takes `by`, and knows what the change means
+    )
     pages: list[URLPattern] = []  # of the apps, beside the models' own; each says itself who may open it
     admits: Callable[[Access], bool] = staticmethod(nobody)  # the app that knows people says who may enter
 
@@ -67,7 +76,7 @@ class Site(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """One's own password. It ends the other sessions: their hash no longer matches."""
-        change = PasswordChangeView.as_view(
+        change = OwnPasswordChange.as_view(
             form_class=self.password_form,
             success_url=reverse(f"{self.name}:password_change_done"),
             template_name="registration/password_change_form.html",

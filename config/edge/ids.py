@@ -22,6 +22,11 @@ def uuid7() -> UUID:
     return UUID(int=value)
 
 
+def first_uuid7(instant: datetime) -> UUID:
+    """No id that was made at this instant or later is smaller."""
+    return UUID(int=(instant - EPOCH) // timedelta(milliseconds=1) << 80)
+
+
 def parsed_uuid(text: str) -> UUID | None:
     """The UUID that a path segment is, in its one spelling; None for all else."""
     try:

@@ -1,6 +1,16 @@
 """The estate's pages in the admin. Importing the package registers them, and who may sign in."""
 
-from fleets.admin import entrance, inventory, machines, organizations, owners, rules, technical_users, ways_in
+from fleets.admin import (
+    entrance,
+    inventory,
+    machines,
+    organizations,
+    owners,
+    rules,
+    sessions,
+    technical_users,
+    ways_in,
+)
 
 __all__ = [
     "entrance",
@@ -9,6 +19,7 @@ __all__ = [
     "organizations",
     "owners",
     "rules",
+    "sessions",
     "technical_users",
     "ways_in",
 ]

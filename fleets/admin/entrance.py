@@ -1,6 +1,6 @@
 """Who may enter the admin: people of an organization, and superusers, who open the first one."""
 
-from typing import cast
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
@@ -33,9 +33,13 @@ class SignInForm(AdminAuthenticationForm):
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):
+    def __init__(self, *args: Any, by: PersonAccess, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.by = by
+
     def save(self, commit: bool = True) -> User:
         user = themselves(self.user)
-        passwords.change(user, password=self.cleaned_data["new_password1"], by=PersonAccess(user))
+        passwords.change(user, password=self.cleaned_data["new_password1"], by=self.by)
         return user
 
 

@@ -1,5 +1,6 @@
 """Pages for who is not signed in: the link of an invitation, a forgotten password."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from django import forms
@@ -15,11 +16,12 @@ from django.views.decorators.http import require_http_methods
 from config.edge.admin_site import Site
 from config.edge.commands import CommandForm, attempt
 from config.edge.refusals import Conflict, Missing
-from fleets import invitations
+from fleets import invitations, passwords
 from fleets.access import PersonAccess
-from fleets.models import Invitation
+from fleets.personal_trail import Stranger
 
 site = cast(Site, admin.site)
+TOO_LATE = Conflict.status  # somebody else was faster with the same link
 asking_and_doing = require_http_methods(["GET", "HEAD", "POST"])
 
 
@@ -44,38 +46,78 @@ class NewPasswordForm(CommandForm):
         return data
 
 
+class ForgottenForm(forms.Form):
+    address = forms.EmailField(
+        label="Your mail address", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
+
+
 @sensitive_post_parameters()
 @asking_and_doing
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """GET asks for a password, which uses nothing up; POST accepts."""
     try:
         found = invitations.of_link(token)
-        by = PersonAccess(found.user)
-        form = NewPasswordForm(request.POST if request.method == "POST" else None, by=by, row=found)
-        if request.method == "POST":
-            went = attempt(form, lambda: _accept(found, form, by))
-            if went.is_done:
-                return redirect("admin:invitation_accepted")
-    except (Missing, Taken):
+    except Missing:
         return dead_link(request)
-    return page(
-        request, "registration/invitation.html", title="Welcome to Tokenhouse", invitation=found, form=form
+    by = PersonAccess(found.user)
+    return choosing(
+        request,
+        by,
+        lambda password: invitations.accept(found, password=password, by=by),
+        "registration/invitation.html",
+        title="Welcome to Tokenhouse",
+        invitation=found,
     )
 
 
-class Taken(Exception):
-    """Somebody else was faster with the same link."""
+@asking_and_doing
+def forgotten(request: HttpRequest) -> HttpResponse:
+    """Asks for a mail address; what it answers does not tell whether anybody has it."""
+    form = ForgottenForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        is_taken = passwords.request_reset(form.cleaned_data["address"], by=Stranger())
+        if is_taken:
+            return page(request, "registration/password_reset_sent.html", title="Look into your mail")
+        return page(request, "registration/too_often.html", title="Too many requests", status=429)
+    return page(request, "registration/password_reset.html", title="Forgotten password", form=form)
 
 
-def _accept(found: Invitation, form: NewPasswordForm, by: PersonAccess) -> None:
+@sensitive_post_parameters()
+@asking_and_doing
+def reset(request: HttpRequest, token: str) -> HttpResponse:
+    """As an invitation: GET asks, POST sets the password."""
     try:
-        invitations.accept(found, password=form.cleaned_data["password"], by=by)
-    except Conflict as error:
-        raise Taken from error
+        user = passwords.of_link(token)
+    except Missing:
+        return dead_link(request)
+    by = PersonAccess(user)
+    return choosing(
+        request,
+        by,
+        lambda password: passwords.reset(user, password=password, by=by),
+        "registration/new_password.html",
+        title="New password",
+        person=user,
+    )
+
+
+def choosing(
+    request: HttpRequest, by: PersonAccess, choose: Callable[[str], None], template: str, **content: Any
+) -> HttpResponse:
+    """The form for a new password, shown or sent. Nobody is signed in by it."""
+    form = NewPasswordForm(request.POST if request.method == "POST" else None, by=by)
+    if request.method == "POST":
+        went = attempt(form, lambda: choose(form.cleaned_data["password"]))
+        if went.is_done:
+            return redirect("admin:password_is_set")
+        if went.status == TOO_LATE:
+            return dead_link(request)
+    return page(request, template, form=form, **content)
 
 
 @require_http_methods(["GET", "HEAD"])
-def invitation_accepted(request: HttpRequest) -> HttpResponse:
+def password_is_set(request: HttpRequest) -> HttpResponse:
     return page(request, "registration/password_is_set.html", title="Your password is set")
 
 
@@ -90,6 +132,8 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **content: A
 
 
 site.pages += [
-    path("invitation/accepted/", invitation_accepted, name="invitation_accepted"),
     path("invitation/<str:token>/", invitation, name="invitation"),
+    path("password-reset/", forgotten, name="password_reset"),
+    path("password-reset/<str:token>/", reset, name="password_reset_link"),
+    path("password-is-set/", password_is_set, name="password_is_set"),
 ]

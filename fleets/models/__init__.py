@@ -4,7 +4,7 @@ Users and estate rows are never deleted by SQL: people leave, things close. Ever
 organization. Verbs are in membership, organizations, owners and machines; rights in authority and holdings.
 """
 
-from fleets.models.entrance import Invitation, SignedInSession
+from fleets.models.entrance import Invitation, SignedInSession, SignedInSessionQuerySet
 from fleets.models.machines import (
     Image,
     InventoryItem,
@@ -68,6 +68,7 @@ __all__ = [
     "OrganizationRole",
     "OwnedByOrganization",
     "SignedInSession",
+    "SignedInSessionQuerySet",
     "TechnicalUser",
     "User",
     "UserManager",

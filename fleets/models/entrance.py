@@ -53,6 +53,12 @@ class Invitation(models.Model):
         return Target("invitation", str(self.pk), self.user.username, self.organization_id)
 
 
+class SignedInSessionQuerySet(models.QuerySet["SignedInSession"]):
+    def live(self) -> "SignedInSessionQuerySet":
+        """Which nobody has ended. Whether its cookie still counts, Django's own session knows."""
+        return self.filter(ended_at=None)
+
+
 class SignedInSession(models.Model):
     """Where a person is signed in, for the list in which they end sessions. Never the session's own key."""
 
@@ -64,6 +70,8 @@ class SignedInSession(models.Model):
     started_at = models.DateTimeField(default=now)
     last_seen_at = models.DateTimeField(default=now)
     ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SignedInSessionQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.user} since {self.started_at:%Y-%m-%d %H:%M}"

@@ -102,7 +102,7 @@ ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
     "audit.event": lambda side: side.event.pk,
 }
 NO_IDS = {"/admin/<app_label>", "/admin/<url>"}  # a section, and Django's answer to every other address
-NO_IDS |= {"/admin/invitation/<token>"}  # a signed link is no id
+NO_IDS |= {"/admin/invitation/<token>", "/admin/password-reset/<token>"}  # signed links are no ids
 
 
 # The URL map

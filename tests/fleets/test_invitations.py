@@ -88,9 +88,9 @@ def test_a_new_member_is_mailed_a_link_and_comes_in_by_it(acme: Organization) ->
     assert abs(invitation.expires_at - invitation.created_at - timedelta(hours=72)) < timedelta(seconds=1)
     assert asked.status_code == 200
     assert "Acme" in asked.content.decode()
-    assert (chosen.status_code, chosen["Location"]) == (302, "/admin/invitation/accepted/")
+    assert (chosen.status_code, chosen["Location"]) == (302, "/admin/password-is-set/")
     assert "sessionid" not in chosen.cookies, "nobody is signed in by a link"
-    assert Client().get("/admin/invitation/accepted/").status_code == 200
+    assert Client().get("/admin/password-is-set/").status_code == 200
     invitation.refresh_from_db()
     assert invitation.accepted_at is not None
     entered = Client().post("/admin/login/", {"username": "noor", "password": PASSWORD})
