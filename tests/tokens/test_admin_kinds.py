@@ -7,8 +7,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from fleets import machines as estate
 from fleets.authority import ROLE_SCOPES, TECHNICAL_FLEET_SCOPES, TECHNICAL_ORGANIZATION_SCOPES, Role
-from fleets.models import OrganizationRole, User
+from fleets.models import Machine, OrganizationRole, User
 from fleets.scopes import PERSONAL_ONLY, Scope
 from tests.factories import (
     last_event,
@@ -18,6 +19,7 @@ from tests.factories import (
     make_machine,
     make_organization,
     make_token,
+    operator,
 )
 from tests.tokens.conftest import World
 from tests.tokens.owning import KINDS, Owning, owning
@@ -237,6 +239,21 @@ def test_every_kind_has_its_page_with_owner_and_kind_in_words(world: World, own:
         assert token.principal.username in page
         owner = own.of_kind(kind, world)
         assert (owner.username if isinstance(owner, User) else owner.name) in page
+
+
+def test_selected_machines_that_are_all_gone_are_amber(world: World) -> None:
+    token = make_token(world.edge, "machines:read", machines=[world.edge_1, world.edge_2]).token
+    client = browser(world.manager)
+
+    def marked() -> list[bool]:
+        return ["(all gone)" in client.get(address).content.decode() for address in (LIST, page_of(token))]
+
+    estate.deregister(Machine.objects.select_related("fleet").get(pk=world.edge_1.pk), by=operator)
+    assert marked() == [False, False]
+    estate.deregister(Machine.objects.select_related("fleet").get(pk=world.edge_2.pk), by=operator)
+
+    assert marked() == [True, True]
+    assert '<span class="reach is-gone">edge-1, edge-2 (all gone)</span>' in client.get(LIST).content.decode()
 
 
 def test_the_list_is_narrowed_by_kind_and_by_owner(world: World, own: Owning) -> None:

@@ -8,9 +8,9 @@ from config.edge.facts import Cell, Fact, Section
 from fleets.admin.scope import linked
 from fleets.models import User
 from fleets.scopes import Scope
-from tokens.admin.marks import badge, expiry_mark, risk_badge, status_badge
+from tokens.admin.marks import badge, expiry_mark, reach_mark, risk_badge, status_badge
 from tokens.admin.timeline import timeline_of
-from tokens.admin.words import kind_of, level_of, reach_of
+from tokens.admin.words import kind_of, level_of
 from tokens.models import Grant, Token
 
 NEWEST = 20  # events
@@ -30,7 +30,7 @@ def facts_of(row: Token) -> list[Fact]:
         Fact("Risk", risk_badge(row)),
         Fact("Role", row.role),
         Fact("Access level", level_of(row)),
-        Fact("Machines", reach_of(row)),
+        Fact("Machines", reach_mark(row)),
         Fact("Expires", expiry_mark(row)),
         Fact("Last used", f"{used} from {row.last_used_address}" if row.last_used_address else used),
         Fact("Secret starts with", row.secret_hint),

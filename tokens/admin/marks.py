@@ -3,6 +3,7 @@
 from django.utils.html import format_html
 
 from tokens.admin import words
+from tokens.hints import is_gone
 from tokens.models import Token
 
 
@@ -18,6 +19,16 @@ def status_badge(token: Token) -> str:
 
 def risk_badge(token: Token) -> str:
     return badge("risk", words.risk_of(token))
+
+
+def reach_mark(token: Token) -> str:
+    """Selected machines of which none is left are amber, and say so: they match nothing."""
+    rows = list(token.machine_rows.all())
+    is_empty = bool(rows) and all(is_gone(row, token) for row in rows)
+    suffix = " (all gone)" if is_empty else ""
+    return format_html(
+        '<span class="reach{}">{}{}</span>', " is-gone" if is_empty else "", words.reach_of(token), suffix
+    )
 
 
 def expiry_mark(token: Token) -> str:

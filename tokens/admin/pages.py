@@ -23,7 +23,7 @@ from tokens.admin.choices import OwnerChoice, owner_choices
 from tokens.admin.facts import facts_of, sections_of
 from tokens.admin.filters import KindFilter, OwnerFilter, StatusFilter
 from tokens.admin.forms import IssueForm
-from tokens.admin.marks import expiry_mark, risk_badge, status_badge
+from tokens.admin.marks import expiry_mark, reach_mark, risk_badge, status_badge
 from tokens.admin.verbs import DISABLE, EDIT, ENABLE, REVOKE, ROTATE
 from tokens.hints import hints_of
 from tokens.issuance import Issued
@@ -221,7 +221,7 @@ class TokenAdmin(ScopedAdmin):
 
     @admin.display(description="machines")
     def reach_shown(self, row: Token) -> str:
-        return words.reach_of(row)
+        return reach_mark(row)
 
     @admin.display(description="scopes")
     def scopes_shown(self, row: Token) -> str:
