@@ -1,6 +1,5 @@
 """`/api/v1/tokens/` for owners of every kind: how they are named, who may, what answers show, what lists cost."""
 
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
