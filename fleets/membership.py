@@ -11,7 +11,7 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
-from fleets import consequences, currency, entries, gains, invitations, policy
+from fleets import consequences, currency, departures, entries, gains, invitations, policy
 from fleets.models import (
     AclEntry,
     Application,
@@ -87,7 +87,7 @@ def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
     currency.raise_(user)
     invitations.end_of(membership, by)
     record(Action.MEMBER_LEFT, by=by, target=membership, reason=reason)
-    consequences.member_left(membership, by)
+    departures.tell(membership, consequences.member_left(membership, by), by)
 
 
 @verb(Action.MEMBER_SUSPENDED)
