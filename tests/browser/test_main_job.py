@@ -133,7 +133,7 @@ def test_every_section_fits_its_window_and_breaks_no_policy(
     addresses = [link.get_attribute("href") or "" for link in page.locator(".sections a").all()]
     assert len(addresses) >= 7
 
-    for address in [*addresses, "/admin/tokens/token/add/", "/admin/password_change/"]:
+    for address in [*addresses, "/admin/tokens/token/add/", "/admin/password_change/", "/admin/sessions/"]:
         page.goto(address)
         expect(page.locator("h1")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), address
