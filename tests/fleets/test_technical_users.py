@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import authenticate
+from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import ValidationError
 from django.test import Client
 
-from audit.models import Event
+from audit.models import Event, OutboxRow
 from config.edge.refusals import Conflict, DomainError, IllegalMove, Invalid, Refused
+from config.edge.scrubbing import LINK
 from fleets import membership, technical_users
 from fleets.models import AclEntry, Membership, Organization, TechnicalUser, User
 from tests.factories import (
@@ -227,6 +229,28 @@ def test_a_session_of_it_is_nobodys(acme: Organization, robot: User) -> None:
     assert client.post("/admin/password_change/", {"old_password": PASSWORD}).status_code == 302
     assert person.get("/api/v1/whoami/").status_code == 200
     assert person.get("/admin/").status_code == 200
+
+
+def test_its_password_is_not_reset(acme: Organization, robot: User) -> None:
+    person = make_person("ada", email="ada@acme.example")
+    person.set_password(PASSWORD)
+    person.save(update_fields=["password"])
+    User.objects.filter(pk=robot.pk).update(email="robot@acme.example")
+    robot.refresh_from_db()
+
+    for user in (robot, person):
+        Client().post("/admin/password-reset/", {"address": user.email})
+    pages = {}
+    for user in (robot, person):
+        signed = default_token_generator.make_token(user)
+        pages[user.username] = (
+            Client().get(f"/admin/password-reset/{LINK}{user.pk.hex}.{signed}/").status_code
+        )
+
+    mails = OutboxRow.objects.filter(payload__template="password_reset").order_by("pk")
+    owed = [row.payload["person"] for row in mails]
+    assert owed == ["", str(person.pk)]  # as for an address that nobody has
+    assert pages == {"robot": 404, "ada": 200}
 
 
 def test_it_is_neither_invited_nor_joined(acme: Organization, robot: User) -> None:
