@@ -13,6 +13,7 @@ from django.db.models import Model
 
 from fleets.models import (
     AclEntry,
+    ApplicationMembership,
     Fleet,
     FleetMembership,
     Group,
@@ -139,6 +140,9 @@ class Reading:
         self.of_groups = list(
             GroupMembership.objects.filter(left_at=None, group__organization=organization_id)
         )
+        self.of_applications = list(
+            ApplicationMembership.objects.filter(left_at=None, application__organization=organization_id)
+        )
         self.technical = {
             row.user_id: row for row in TechnicalUser.objects.select_related("application").filter(**here)
         }
@@ -225,9 +229,21 @@ class Reading:
         A technical user of a single token acts as that token only.
         """
         paths = list(paths)
-        shared = [user_id for user_id, row in self.technical.items() if row.kind == "technical_user"]
-        people = {user_id: self.person(user_id, paths) for user_id in (*self.members, *shared)}
-        return people | {token_id: self.token(token_id, paths) for token_id in self.tokens}
+        shared = {
+            user_id: self.person(user_id, paths)
+            for user_id, row in self.technical.items()
+            if row.kind == "technical_user"
+        }
+        people = {user_id: self.with_secrets(user_id, paths) for user_id in self.members}
+        return shared | people | {token_id: self.token(token_id, paths) for token_id in self.tokens}
+
+    def with_secrets(self, user_id: UUID, paths: Iterable[str]) -> Pairs:
+        """What a person may do, by themselves or by an application of theirs: its owners hold nothing of what its
+        technical users were given, but rule the tokens that use it."""
+        paths = list(paths)
+        owned = {row.application_id for row in self.of_applications if row.user_id == user_id}
+        theirs = [row.user_id for row in self.technical.values() if row.application_id in owned]
+        return self.person(user_id, paths).union(*(self.person(pk, paths) for pk in theirs))
 
     def _read_holder(self, user_id: UUID) -> Holder:
         user = self.users[user_id]

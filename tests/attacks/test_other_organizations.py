@@ -784,6 +784,18 @@ def test_no_admin_page_shows_or_offers_another_organization_s_things(
     assert not [key for key in ids_of(estate.theirs) if key in text]
 
 
+@pytest.mark.parametrize("section", sorted({model._meta.app_label for model in admin.site._registry}))
+def test_no_section_of_the_admin_shows_another_organization_s_things(
+    section: str, person: APIClient, estate: Estate
+) -> None:
+    response = call(person, "GET", f"/admin/{section}/")
+
+    assert response.status_code == 200
+    text = response.content.decode()
+    assert "globex" not in text
+    assert not [key for key in ids_of(estate.theirs) if key in text]
+
+
 @pytest.mark.parametrize("label", [model._meta.label_lower for model in admin.site._registry])
 def test_an_admin_list_finds_nothing_of_another_organization(
     label: str, person: APIClient, estate: Estate

@@ -161,6 +161,6 @@ class SmallWorld:
         """What whoever calls may do at this moment."""
         if name in self.people:
             user_id = self.people[name].pk
-            return reading.person(user_id, self.paths) if reading.may_act(user_id) else frozenset()
+            return reading.with_secrets(user_id, self.paths) if reading.may_act(user_id) else frozenset()
         token = self.tokens[name].token
         return reading.token(token.pk, self.paths) if reading.may_act(token.principal_id) else frozenset()
