@@ -758,6 +758,65 @@ def test_an_admin_does_not_lift_their_own_denial(house: House) -> None:
     assert said(send(session_client(house.owner), "DELETE", f"acl/{denial.pk}/")) == (204, "")
 
 
+def test_nobody_leaves_a_group_or_joins_one_to_be_rid_of_a_denial(house: House) -> None:
+    """People leave by themselves, but what a group denies them does not end with it."""
+    night, day = make_group(house.acme, "night"), make_group(house.acme, "day")
+    make_entry(house.acme, house.edge_1.path, "NoAccess", group=night)
+    make_entry(house.acme, house.edge_1.path, "Viewer", group=day)
+    make_entry(house.acme, "/", "NoAccess", user=house.viewer)
+    make_entry(house.acme, "/", "Keeper", user=house.member)
+    place, harmless = make_group_member(night, user=house.manager), make_group_member(day, user=house.manager)
+    manager, keeper = session_client(house.manager), session_client(house.member)
+    leaving = ("DELETE", f"groups/{night.pk}/members/{place.pk}/", None)
+    joining = ("POST", f"groups/{day.pk}/members/", {"username": house.viewer.username, "role": "user"})
+
+    assert said(send(manager, *leaving)) == (403, "exceeds_your_rights")
+    assert said(send(keeper, *leaving)) == (403, "exceeds_your_rights")
+    assert said(send(keeper, "DELETE", f"groups/{night.pk}/")) == (403, "exceeds_your_rights")
+    assert said(send(keeper, *joining))[0] == 403
+    assert GroupMembership.objects.present().filter(pk=place.pk, group__closed_at=None).exists()
+    assert said(send(manager, "GET", f"machines/{house.edge_1.pk}/"))[0] in {403, 404}
+
+    assert said(send(manager, "DELETE", f"groups/{day.pk}/members/{harmless.pk}/")) == (204, "")
+    admin = session_client(house.admin)
+    assert said(send(admin, *leaving)) == (204, "")
+    assert said(send(manager, "GET", f"machines/{house.edge_1.pk}/")) == (200, "")
+    assert said(send(admin, *joining)) == (201, "")
+
+
+def test_a_token_gives_rows_to_no_token_that_it_could_not_issue(house: House) -> None:
+    empty = make_token(house.manager, "machines:read", "machines:write", grants=())
+    weak = make_token(
+        house.manager, "machines:read", "tokens:manage", grants=(GrantWish("/fleets/edge", "Administrator"),)
+    )
+    Token.objects.filter(pk=weak.token.pk).update(expires_at=None)  # it outlives whatever it gives something
+    manager, itself, by_weak = session_client(house.manager), token_client(empty), token_client(weak)
+    asked = {"path": "/fleets/edge", "role": "GroupAdmin", "reason": REASON}
+    others = make_token(house.edge, "machines:read", "machines:write", grants=())
+
+    assert said(send(itself, "POST", f"tokens/{empty.token.pk}/grants/", asked))[0] == 403
+    assert said(send(itself, "PATCH", "token/", {"grants": [{"path": "/", "role": "Viewer"}]})) == (
+        403,
+        "widens_itself",
+    )
+    assert said(send(by_weak, "POST", f"tokens/{weak.token.pk}/grants/", asked)) == (403, "writes_for_itself")
+    assert said(send(by_weak, "POST", f"tokens/{empty.token.pk}/grants/", asked)) == (
+        403,
+        "writes_for_itself",
+    )
+    assert said(send(by_weak, "POST", f"tokens/{others.token.pk}/grants/", asked)) == (
+        403,
+        "exceeds_your_rights",
+    )
+    assert not empty.token.grants.exists()
+    assert not others.token.grants.exists()
+
+    narrower = make_token(house.edge, "machines:read", grants=())
+    assert said(send(by_weak, "POST", f"tokens/{narrower.token.pk}/grants/", asked)) == (201, "")
+    assert said(send(manager, "POST", f"tokens/{empty.token.pk}/grants/", asked)) == (201, "")
+    assert said(send(itself, "PATCH", f"machines/{house.edge_1.pk}/", {"tags": ["now"]})) == (200, "")
+
+
 def test_an_application_s_owner_writes_no_entries_of_its_technical_user(house: House) -> None:
     name = house.of_app.token.principal.username
     author, admin = session_client(house.author), session_client(house.admin)
