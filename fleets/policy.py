@@ -67,8 +67,8 @@ def may_set_policy(by: Access, organization: Organization) -> bool:
 
 
 def may_open_owner(by: Access, organization: Organization) -> bool:
-    """Fleets, groups, applications are opened and closed, technical users made and removed, by who manages
-    permissions at the root."""
+    """Fleets, groups, applications are opened, technical users made and removed, by who manages permissions at
+    the root. Closing is `may_close`."""
     return manages_permissions(by, ROOT, organization)
 
 

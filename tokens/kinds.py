@@ -57,6 +57,12 @@ def of_owner(owner: Owner) -> Q:
     return Q(**{"kind": kind, COLUMN[kind]: owner})
 
 
+def whose(owner: Owner) -> str:
+    """At the beginning of a sentence: "A fleet's", "An organization's"."""
+    word = kind_of(owner).label.lower()
+    return f"{'An' if word[0] in 'ao' else 'A'} {word}'s"
+
+
 def label_of(owner: Owner) -> str:
     """The owner as the command line writes it."""
     return PREFIX[kind_of(owner)] + (owner.username if isinstance(owner, User) else owner.slug)

@@ -77,8 +77,7 @@ def may_know(by: Access, owner: Owner, organization_id: UUID) -> bool:
     if isinstance(owner, Fleet):
         return owner.slug in reach(by, organization_id).fleets
     if isinstance(owner, User) and owner.is_person:
-        is_oneself = by.user is not None and by.user.pk == owner.pk
-        return is_oneself or may_see_people(by, ROOT, organization_id)
+        return policy.is_oneself(by, owner) or may_see_people(by, ROOT, organization_id)
     if isinstance(owner, Organization) or (isinstance(owner, Group) and by.is_browser_session):
         return organization_id in by.organization_ids()
     if isinstance(owner, Application) and policy.owns(by, owner):

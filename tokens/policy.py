@@ -17,16 +17,17 @@ SEES = frozenset(
 
 
 def may_manage(by: Access, token: Token) -> bool:
-    """Edit, disable, enable, revoke: who holds tokens:manage at the owner's path, and a person their own tokens."""
+    """Edit, disable, enable, revoke: who manages the tokens of its owner."""
     return may_manage_of(by, token.owner, token.organization)
 
 
 def may_manage_of(by: Access, owner: Owner, organization: Organization) -> bool:
-    """People manage their own tokens in their session, or by a token of theirs that holds tokens:manage somewhere;
-    those of a group or application also its admins and owners, in their session."""
+    """Who holds tokens:manage at the owner's path. People manage their own tokens in their session, or by a token of
+    theirs that holds tokens:manage somewhere; those of a group or application also its admins and owners, in their
+    session."""
     if isinstance(owner, Fleet):
         return by.permits(Scope.TOKENS_MANAGE, owner.path, organization.pk)
-    if _is_oneself(by, owner):
+    if is_oneself(by, owner):
         return by.is_browser_session or Scope.TOKENS_MANAGE in by.rights(organization.pk).anywhere
     if by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk):
         return True
@@ -37,13 +38,13 @@ def may_issue_for(by: Access, owner: Owner, organization: Organization) -> bool:
     """Personal tokens for oneself; for other owners who manages their tokens; the operator for anyone. How much is
     another question."""
     if isinstance(owner, User) and owner.is_person and not by.is_operator:
-        return _is_oneself(by, owner) and may_manage_of(by, owner, organization)
+        return is_oneself(by, owner) and may_manage_of(by, owner, organization)
     return may_manage_of(by, owner, organization)
 
 
 def is_of(by: Access, owner: Owner) -> bool:
     """Whether the caller is the owner, or leads it."""
-    return _is_oneself(by, owner) or (isinstance(owner, Group | Application) and owns(by, owner))
+    return is_oneself(by, owner) or (isinstance(owner, Group | Application) and owns(by, owner))
 
 
 def owns(by: Access, owner: Group | Application) -> bool:
@@ -98,7 +99,7 @@ def names_people(by: Access) -> bool:
     return by.token_id is None or not Token.objects.filter(pk=by.token_id, kind=Kind.FLEET).exists()
 
 
-def _is_oneself(by: Access, owner: Owner) -> bool:
+def is_oneself(by: Access, owner: Owner) -> bool:
     """A technical user is nobody's self: its tokens are managed by people."""
     if not isinstance(owner, User) or not owner.is_person or by.is_operator:
         return False

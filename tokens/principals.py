@@ -19,7 +19,7 @@ from fleets.authority import (
 from fleets.models import Fleet, Group, Organization, TechnicalUser, User
 from fleets.paths import ROOT
 from fleets.scopes import ALL_SCOPES, PERSONAL_ONLY, Scope
-from tokens.kinds import ACTS_AS_OWNER, Kind, Owner, kind_of
+from tokens.kinds import ACTS_AS_OWNER, Owner, kind_of, whose
 from tokens.models import Token, TokenQuerySet
 
 
@@ -52,8 +52,7 @@ def role_for(owner: Owner, ceiling: frozenset[Scope]) -> str:
     if personal := sorted(ceiling & PERSONAL_ONLY):
         detail = f"{personal[0]} is for personal tokens only."
     else:
-        article = "An" if kind_of(owner) in (Kind.ORGANIZATION, Kind.APPLICATION) else "A"
-        detail = f"{article} {kind_of(owner).label.lower()}'s token can't hold {', '.join(beyond)}."
+        detail = f"{whose(owner)} token can't hold {', '.join(beyond)}."
     raise Invalid.field("scopes", detail, "scope_not_for_kind")
 
 

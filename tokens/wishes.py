@@ -19,7 +19,7 @@ from fleets.paths import ROOT, is_under, is_vms
 from fleets.roles import BUILT_IN, RoleBook, book
 from fleets.scopes import Scope
 from tokens import principals
-from tokens.kinds import ACTS_AS_OWNER, Owner, kind_of
+from tokens.kinds import ACTS_AS_OWNER, Owner, kind_of, whose
 from tokens.models import EXTENDED, Grant, Token, TokenMachine, TokenScope
 from tokens.rights import ceiling_of, entry, granted, living
 
@@ -203,11 +203,8 @@ def _require_consistent(wish: Wish, owner: Owner) -> None:
     if wish.privilege_separation:
         return
     if kind_of(owner) not in ACTS_AS_OWNER:
-        kind = kind_of(owner)
-        article = "An" if kind[0] in "ao" else "A"
-        raise Invalid.field(
-            "privilege_separation", f"{article} {kind}'s token is always separated.", "contradiction"
-        )
+        detail = f"{whose(owner)} token is always separated."
+        raise Invalid.field("privilege_separation", detail, "contradiction")
     if wish.grants is not None or isinstance(wish.machines, tuple):
         raise Invalid.field(
             "grants" if wish.grants is not None else "machines",

@@ -262,6 +262,7 @@ def test_an_owner_that_closed_has_no_token_any_more_and_gets_none(
 
     assert code(token_client(issued).get(f"{API}whoami/")) == (401, "token_revoked")
     assert present(issued).status_reason == "owner_closed"
+    assert not present(issued).principal.is_active
     assert token_client(elsewhere).get(f"{API}whoami/").status_code == 200
     assert code(owner.post(TOKENS, {**BODY, "kind": kind, "owner": named(own, kind, world)})) == CLOSED[kind]
     assert owner.get(url(issued)).json()["machines"] == []
