@@ -42,7 +42,8 @@ def welcome(membership: Membership, *, by: Access) -> None:
 
 def readdress(user: User, email: str) -> None:
     """Put a mistyped address right: of somebody who never had a password and belongs nowhere."""
-    if email and not user.has_usable_password() and not user.memberships.present().exists():
+    is_new = not user.has_usable_password() and not user.is_superuser
+    if email and is_new and not user.memberships.present().exists():
         user.email = email
         user.full_clean(exclude=["password"], validate_constraints=False, validate_unique=False)
         user.save(update_fields=["email"])

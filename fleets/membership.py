@@ -35,6 +35,7 @@ TAKEN = "This username is taken."
 @verb(Action.MEMBER_JOINED)
 def join(organization: Organization, *, user: User, role: str, by: Access) -> Membership:
     """Make a person a member. Conflict where they are one; rejoining resurrects nothing of before."""
+    _require_not_for_itself(user, by)
     require(policy.may_give_role(by, organization, role), NOT_YOURS)
     if not user.is_person:
         raise Invalid.field("username", "Technical users are not members.")
@@ -67,6 +68,7 @@ def invite(
         if not (was_here or policy.may_add_known(by)):
             raise Conflict(TAKEN, code="username_taken")
         invitations.readdress(user, email)
+        _require_same_address(user, email, by)
     membership = join(organization, user=user, role=role, by=by)
     invitations.welcome(membership, by=by)
     return membership
@@ -106,6 +108,7 @@ def suspend(membership: Membership, *, by: Access, reason: str = "") -> None:
 @verb(Action.MEMBER_RESUMED)
 def resume(membership: Membership, *, by: Access) -> None:
     """Give back what a suspended membership gave."""
+    _require_not_for_itself(membership.user, by)
     require(policy.may_give_role(by, membership.organization, membership.role), NOT_YOURS)
     if membership.left_at or not membership.suspended_at:
         raise IllegalMove("This member is not suspended.")
@@ -116,6 +119,7 @@ def resume(membership: Membership, *, by: Access) -> None:
 
 @verb(Action.MEMBER_ROLE_CHANGED)
 def change_role(membership: Membership, *, role: str, by: Access) -> None:
+    _require_not_for_itself(membership.user, by)
     _lock_organization(membership)
     may = policy.may_take_role(by, membership) and policy.may_give_role(by, membership.organization, role)
     require(may, NOT_YOURS)
@@ -187,6 +191,7 @@ def leave_application(membership: ApplicationMembership, *, by: Access) -> None:
 
 def _join(membership: AnyBelonging, role: str, action: Action, by: Access) -> None:
     owner, user = membership.owner, membership.user
+    _require_not_for_itself(user, by)
     _queue(owner, by)
     require(policy.may_give_role_of(by, owner, role), NOT_YOURS)
     currency.lock_open(owner)
@@ -209,6 +214,7 @@ def _leave(membership: AnyBelonging, action: Action, by: Access) -> None:
 def _change_role(
     membership: FleetMembership | GroupMembership, role: str, action: Action, by: Access
 ) -> None:
+    _require_not_for_itself(membership.user, by)
     _queue(membership.owner, by)
     require(policy.may_give_role_of(by, membership.owner, role), NOT_YOURS)
     currency.lock_open(membership.owner)
@@ -226,6 +232,26 @@ def _queue(owner: OwnedByOrganization, by: Access) -> None:
 
 
 # What they share
+
+
+def _require_not_for_itself(user: User, by: Access) -> None:
+    """A token gives no role to its principal or to who made it, whatever it may give to others."""
+    require(
+        user.pk not in by.behind,
+        "A token gives no roles to its principal or to who made it.",
+        "writes_for_itself",
+    )
+
+
+def _require_same_address(user: User, email: str, by: Access) -> None:
+    """Whoever names an address means the person who reads there; the first link must go to nobody else.
+
+    Of somebody who has been in, who may not add known people learns nothing by it: their address is not used.
+    """
+    if not email or email.casefold() == user.email.casefold():
+        return
+    if policy.may_add_known(by) or not user.has_usable_password():
+        raise Conflict("This account has another mail address.", code="address_differs")
 
 
 def _lock_organization(membership: Membership) -> None:

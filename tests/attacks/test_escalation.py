@@ -678,6 +678,19 @@ def test_a_token_writes_no_entry_for_itself_its_person_or_its_maker(house: House
     assert said(send(session_client(house.owner), "DELETE", f"acl/{theirs.pk}/")) == (204, "")
 
 
+def test_a_token_gives_no_role_to_its_principal_or_its_maker(house: House) -> None:
+    program = token_client(make_token(house.admin, "permissions:manage", "machines:read"))
+    group = make_group(house.acme, "empty")
+    other = member(house.acme)
+    itself = {"username": house.admin.username, "role": "user"}
+
+    assert said(send(program, "POST", f"groups/{group.pk}/members/", itself)) == (403, "writes_for_itself")
+    assert not group.memberships.exists()
+
+    another = {"username": other.username, "role": "user"}
+    assert send(program, "POST", f"groups/{group.pk}/members/", another).status_code == 201
+
+
 def test_no_token_changes_a_role_that_it_holds_or_any_other(house: House) -> None:
     make_entry(house.acme, "/", "Keeper", user=house.member)
     program = token_client(make_token(house.member, *RULES, privilege_separation=False))

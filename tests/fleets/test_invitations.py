@@ -340,13 +340,36 @@ def test_nobody_else_s_address_is_changed_by_an_invitation(acme: Organization) -
     waiting = invite(elsewhere, "waiting", "waiting@example.org").user
 
     for username in ("known", "waiting"):
-        membership.invite(
-            acme, username=username, name="", email="evil@example.org", role="member", by=operator
-        )
+        with pytest.raises(Conflict) as refusal:
+            membership.invite(
+                acme, username=username, name="", email="evil@example.org", role="member", by=operator
+            )
+        assert refusal.value.code == "address_differs"
 
     known.refresh_from_db()
     waiting.refresh_from_db()
     assert (known.email, waiting.email) == ("known@example.org", "waiting@example.org")
+    assert not acme.memberships.filter(user__in=[known, waiting]).exists()
+
+
+def test_no_link_goes_to_whoever_claimed_a_username_first(acme: Organization) -> None:
+    claimed = invite(make_organization("theirs"), "alice", "mallory@example.org").user
+    outgoing.outbox.clear()
+
+    with pytest.raises(Conflict) as refusal:
+        membership.invite(
+            acme, username="alice", name="", email="alice@example.org", role="admin", by=operator
+        )
+    deliveries.deliver()
+
+    assert refusal.value.code == "address_differs"
+    assert not acme.memberships.filter(user=claimed).exists()
+    assert [sent.to for sent in outgoing.outbox if "Acme" in str(sent.body)] == []
+
+    membership.invite(
+        acme, username="alice", name="", email="Mallory@example.org", role="member", by=operator
+    )
+    assert acme.memberships.filter(user=claimed, role="member").exists(), "meant as they are, they are added"
 
 
 def test_accepting_one_invitation_uses_up_those_of_other_organizations(acme: Organization) -> None:
