@@ -97,7 +97,7 @@ def test_a_token_that_is_granted_nothing_is_granted_one_fleet_and_loses_it_with_
     acl("modify", "/fleets/edge", "--token", "alice@example.org!backup", "--role", "Administrator")
     assert (gate("/fleets/edge"), gate("/fleets/edge", "machines:operate")) == (204, 403)
 
-    acl("modify", "/fleets/edge", "--user", "alice@example.org", "--delete")
+    acl("modify", "/fleets/edge", "--user", "alice@example.org", "--role", "Viewer", "--delete")
 
     assert (reads(), gate("/fleets/edge")) == ([], 403)
     assert client.get(f"{API}token/").status_code == 200, "the token itself is as it was"
@@ -271,8 +271,8 @@ def test_people_read_tables(alice: User) -> None:
     ("words", "says"),
     [
         (("modify", "/"), "one of the arguments --token --user --group is required"),
-        (("modify", "/", "--user", "alice@example.org"), "Say either --role ROLE or --delete."),
-        (("modify", "/", "--user", "alice@example.org", "--role", "Viewer", "--delete"), "Say either"),
+        (("modify", "/", "--user", "alice@example.org"), "Say --role ROLE, or --delete."),
+        (("modify", "/", "--user", "alice@example.org", "--role", "Viewer", "--delete"), "Nothing such is given"),
         (
             ("modify", "/", "--user", "alice@example.org", "--group", "crew", "--role", "Viewer"),
             "not allowed",
@@ -296,7 +296,7 @@ def test_people_read_tables(alice: User) -> None:
         ),
         (
             ("modify", "/", "--user", "alice@example.org", "--delete"),
-            "Nothing is given to alice@example.org at /.",
+            "Nothing such is given to alice@example.org at /.",
         ),
         (
             ("modify", "/", "--user", "alice@example.org", "--role", "Viewer", "--organization", "none"),

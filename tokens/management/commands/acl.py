@@ -43,7 +43,7 @@ class Command(OperatorCommand):
         modify.add_argument("path", metavar="PATH")
         modify.add_argument("--role", help="takes the place of what is given there already")
         modify.add_argument("--propagate", choices=["0", "1"], default="1", help="1: below the path too")
-        modify.add_argument("--delete", action="store_true", help="take away what is given exactly there")
+        modify.add_argument("--delete", action="store_true", help="take away what is given exactly there; with --role, only if it is that")
         modify.add_argument("--reason", default="", help="kept with the event of a token")
         listing = verb("list", "list what is given, everywhere or exactly at a path")
         listing.add_argument("path", nargs="?", metavar="PATH")
@@ -52,8 +52,8 @@ class Command(OperatorCommand):
         if options["verb"] == "list":
             self._list(options)
             return
-        if (options["role"] is None) is not options["delete"]:
-            raise Invalid("Say either --role ROLE or --delete.")
+        if options["role"] is None and not options["delete"]:
+            raise Invalid("Say --role ROLE, or --delete.")
         done = _of_token(options) if options["token"] is not None else _of_subject(options)
         self.answer(done, text.facts(done), options)
         self.say_how()
@@ -73,8 +73,8 @@ def _of_token(options: Options) -> dict[str, Any]:
         return _shown_row(given, token)
     path = places.canonical(token.organization_id, options["path"])
     row_there = next((grant for grant in token.grants.all() if grant.path == path), None)
-    if row_there is None:
-        raise Missing(f"{options['token']} has no row at {path}.")
+    if row_there is None or options["role"] not in (None, row_there.role):
+        raise Missing(f"{options['token']} has no such row at {path}.")
     grants.take(token, number=row_there.number, reason=reason, by=by)
     return _shown_row(row_there, token)
 
@@ -87,8 +87,8 @@ def _of_subject(options: Options) -> dict[str, Any]:
     entry = AclEntry.objects.filter(organization=organization, path=path, **subject).first()
     given = {"role": options["role"], "propagate": options["propagate"] == "1"}
     if options["delete"]:
-        if entry is None:
-            raise Missing(f"Nothing is given to {options['user'] or options['group']} at {path}.")
+        if entry is None or options["role"] not in (None, entry.role):
+            raise Missing(f"Nothing such is given to {options['user'] or options['group']} at {path}.")
         shown = dict(EntrySerializer(entry).data)
         entries.remove_entry(entry, by=by)
         return shown
