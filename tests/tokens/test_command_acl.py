@@ -272,7 +272,10 @@ def test_people_read_tables(alice: User) -> None:
     [
         (("modify", "/"), "one of the arguments --token --user --group is required"),
         (("modify", "/", "--user", "alice@example.org"), "Say --role ROLE, or --delete."),
-        (("modify", "/", "--user", "alice@example.org", "--role", "Viewer", "--delete"), "Nothing such is given"),
+        (
+            ("modify", "/", "--user", "alice@example.org", "--role", "Viewer", "--delete"),
+            "Nothing such is given",
+        ),
         (
             ("modify", "/", "--user", "alice@example.org", "--group", "crew", "--role", "Viewer"),
             "not allowed",

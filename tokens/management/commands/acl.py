@@ -43,7 +43,11 @@ class Command(OperatorCommand):
         modify.add_argument("path", metavar="PATH")
         modify.add_argument("--role", help="takes the place of what is given there already")
         modify.add_argument("--propagate", choices=["0", "1"], default="1", help="1: below the path too")
-        modify.add_argument("--delete", action="store_true", help="take away what is given exactly there; with --role, only if it is that")
+        modify.add_argument(
+            "--delete",
+            action="store_true",
+            help="take away what is given exactly there; with --role, only if it is that",
+        )
         modify.add_argument("--reason", default="", help="kept with the event of a token")
         listing = verb("list", "list what is given, everywhere or exactly at a path")
         listing.add_argument("path", nargs="?", metavar="PATH")
