@@ -1,7 +1,7 @@
 """`make test` and `make soak`: which tests run against which database, in which order.
 
 Unit and API tests, races included, run on both databases, two workers each, over one PostgreSQL and one Valkey. What
-breaks servers or starts whole products comes afterwards, on servers of its own; it mostly waits, so those parts run
+breaks servers or starts whole products comes afterwards, on servers of its own; the faults mostly wait, so they run
 side by side. The exit status is 0 only when every part passed.
 """
 
@@ -44,8 +44,8 @@ class Part:
 TEST = (
     (Part("unit, API and races on SQLite", "sqlite", f"not soak and not ({ALONE})"),),
     (Part("unit, API and races on PostgreSQL", "postgres", f"not soak and not ({ALONE})"),),
+    (Part("browser and acceptance", "sqlite", "not soak and (browser or acceptance)", workers=0),),
     (
-        Part("browser and acceptance", "sqlite", "not soak and (browser or acceptance)", workers=0),
         Part("faults on SQLite", "sqlite", "fault and not soak", workers=0),
         Part("faults on PostgreSQL", "postgres", "fault and not soak", workers=0),
     ),
