@@ -19,7 +19,7 @@ from tests import environment
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SUPERVISOR = (sys.executable, "-m", "config.supervisor")
 READY_DEADLINE = 120.0  # seconds
-STOP_DEADLINE = 60.0  # seconds; on a machine that does much else at the same time
+STOP_DEADLINE = 30.0  # seconds
 
 
 class House:
