@@ -68,7 +68,7 @@ def require_within(
     the token that issues it could not.
 
     An application's owners hold nothing of what its tokens can do: an admin gave that to the technical user which the
-    token acts as, and gives it to no new one by itself. Their ceiling bounds the admin, not the owners.
+    token acts as, knowing that its secrets and its ceiling are the owners' to have and to widen. A new one has nothing.
     """
     if by.is_operator:
         return
