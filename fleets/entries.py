@@ -35,7 +35,7 @@ def set_entry(
     by: Access,
 ) -> AclEntry:
     """Give a user or a group a role at a path. Conflict where they have an entry there."""
-    _queue(organization, by)
+    gains.queue(organization, by)
     path = places.canonical(organization.pk, path)
     _require_role(organization, role)
     entry = AclEntry(
@@ -55,7 +55,7 @@ def set_entry(
 @verb(Action.ENTRY_CHANGED)
 def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> None:
     """Change an entry's role, whether it propagates, or both."""
-    _queue(entry.organization, by)
+    gains.queue(entry.organization, by)
     before = _said(entry)
     for name, value in changes.items():
         setattr(entry, name, value)
@@ -75,7 +75,7 @@ def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> Non
 @verb(Action.ENTRY_REMOVED)
 def remove_entry(entry: AclEntry, *, by: Access) -> None:
     """Take an entry away. Entries are rules, no estate rows: it is deleted, and the trail keeps what it said."""
-    _queue(entry.organization, by)
+    gains.queue(entry.organization, by)
     _require_not_for_itself(entry, by)
     require(policy.may_take_entry(by, entry), "You may not take this entry away.")
     target, said = entry.audit_target(), _said(entry)
@@ -123,15 +123,6 @@ def remove_all(entries: QuerySet[AclEntry], by: Access) -> int:
         record(Action.ENTRY_REMOVED, by=by, target=entry, data=_said(entry))
         entry.delete()
     return len(named)
-
-
-def _queue(organization: Organization, by: Access) -> None:
-    """One change of an organization's entries at a time: each is judged by what the others left.
-
-    Registering a machine queues here too, for it looks for entries on the path of its vmid; so do departures.
-    """
-    currency.lock(organization)
-    by.refresh()
 
 
 def _require_role(organization: Organization, role: str) -> None:

@@ -10,9 +10,17 @@ from uuid import UUID
 
 from config.edge.access import Access
 from config.edge.refusals import Refused
-from fleets import holdings
+from fleets import currency, holdings
 from fleets.authority import exceeding
-from fleets.models import User
+from fleets.models import Organization, User
+
+
+def queue(organization: Organization, by: Access) -> None:
+    """One change of an organization's entries, or of who belongs where, at a time: each is judged by what the others
+    left. Registering a machine queues here too, for it looks for entries on the path of its vmid; so do departures.
+    """
+    currency.lock(organization)
+    by.refresh()
 
 
 @contextmanager

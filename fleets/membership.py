@@ -22,7 +22,6 @@ from fleets.models import (
     GroupMembership,
     Membership,
     Organization,
-    OwnedByOrganization,
     User,
 )
 
@@ -192,7 +191,7 @@ def leave_application(membership: ApplicationMembership, *, by: Access) -> None:
 def _join(membership: AnyBelonging, role: str, action: Action, by: Access) -> None:
     owner, user = membership.owner, membership.user
     _require_not_for_itself(user, by)
-    _queue(owner, by)
+    gains.queue(owner.organization, by)
     require(policy.may_give_role_of(by, owner, role), NOT_YOURS)
     currency.lock_open(owner)
     _require_member(user, owner.organization_id)
@@ -203,7 +202,7 @@ def _join(membership: AnyBelonging, role: str, action: Action, by: Access) -> No
 
 
 def _leave(membership: AnyBelonging, action: Action, by: Access) -> None:
-    _queue(membership.owner, by)
+    gains.queue(membership.owner.organization, by)
     require(policy.may_leave_or_be_removed(by, membership), NOT_YOURS)
     with gains.none_beyond(by, membership.organization_id, [membership.user]):  # a group's entries deny, too
         _end(membership)
@@ -215,7 +214,7 @@ def _change_role(
     membership: FleetMembership | GroupMembership, role: str, action: Action, by: Access
 ) -> None:
     _require_not_for_itself(membership.user, by)
-    _queue(membership.owner, by)
+    gains.queue(membership.owner.organization, by)
     require(policy.may_give_role_of(by, membership.owner, role), NOT_YOURS)
     currency.lock_open(membership.owner)
     before = membership.role
@@ -223,12 +222,6 @@ def _change_role(
         _change(membership, role=role)
     currency.raise_(membership.user)
     record(action, by=by, target=membership, data={"changes": {"role": [before, role]}})
-
-
-def _queue(owner: OwnedByOrganization, by: Access) -> None:
-    """What belonging gives depends on entries: these change under the same lock, and each is judged by the others."""
-    currency.lock(owner.organization)
-    by.refresh()
 
 
 # What they share
