@@ -5,7 +5,15 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from config.edge.access import Access
-from fleets.models import Application, Fleet, Group, Organization, User
+from fleets.models import (
+    Application,
+    ApplicationMembership,
+    Fleet,
+    Group,
+    GroupMembership,
+    Organization,
+    User,
+)
 from fleets.paths import ROOT, fleet_path
 from fleets.scopes import Scope
 from tokens.kinds import Kind, Owner
@@ -59,7 +67,7 @@ def led_by(user: User, model: type[Group] | type[Application]) -> QuerySet[Any]:
     leads = {
         "memberships__user": user,
         "memberships__left_at": None,
-        "memberships__role__in": ["admin", "owner"],
+        "memberships__role__in": [GroupMembership.Role.ADMIN, ApplicationMembership.Role.OWNER],
     }
     return model._default_manager.filter(closed_at=None, **leads)
 

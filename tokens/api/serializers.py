@@ -245,15 +245,15 @@ def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
         "privilege_separation": token.privilege_separation,
         "access_level": token.access_level,
         "extended": token.extended,
-        "created_at": _instant(token.created_at),
+        "created_at": instant(token.created_at),
         "created_by": token.created_by_name if names_people else None,
-        "approved_at": _instant(token.approved_at),
-        "expires_at": _instant(token.expires_at),
+        "approved_at": instant(token.approved_at),
+        "expires_at": instant(token.expires_at),
         "rotate_every": _days(token.rotate_every),
-        "last_used_at": _instant(token.last_used_at),
+        "last_used_at": instant(token.last_used_at),
         "last_used_address": token.last_used_address if names_people else None,
-        "rotated_at": _instant(token.rotated_at),
-        "rotation_due_at": _instant(token.rotation_due_at),
+        "rotated_at": instant(token.rotated_at),
+        "rotation_due_at": instant(token.rotation_due_at),
         "secret_hint": token.secret_hint,
         "restrictions": {"allowed_networks": None, "rate_limit": None, "access_windows": None},
         "emergency_access": None,
@@ -281,7 +281,8 @@ def represent_machines(token: Token) -> Any:
     return "all" if token.all_machines or not token.privilege_separation else []
 
 
-def _instant(value: datetime | None) -> str | None:
+def instant(value: datetime | None) -> str | None:
+    """As every answer writes one: RFC 3339, in UTC."""
     return value.isoformat().replace("+00:00", "Z") if value else None
 
 

@@ -25,6 +25,7 @@ from tokens.api.serializers import (
     ReasonSerializer,
     RotateSerializer,
     SelfEditSerializer,
+    instant,
     represent,
 )
 from tokens.authentication import TokenAccess
@@ -246,8 +247,7 @@ def reveal(view: EdgeView, issued: Issued, *, status: int) -> Response:
     shown = _represent_to_itself(token) if is_itself else represent(token)
     data = {**shown, "secret": issued.secret.reveal()}
     if status == 200:
-        until = issued.previous_valid_until
-        data["previous_valid_until"] = until.isoformat().replace("+00:00", "Z") if until else None
+        data["previous_valid_until"] = instant(issued.previous_valid_until)
     return view.answer(token, data, status)
 
 

@@ -18,6 +18,7 @@ from tokens.api.serializers import (
     IssueSerializer,
     ReasonSerializer,
     RotateSerializer,
+    instant,
     represent,
 )
 from tokens.issuance import Issued, Wish
@@ -148,10 +149,7 @@ class Command(OperatorCommand):
         body = RotateSerializer(data={} if options["overlap"] is None else {"overlap": options["overlap"]})
         body.is_valid(raise_exception=True)
         issued = lifecycle.rotate(token, **body.validated_data, by=as_operator(token.owner_user))
-        until = issued.previous_valid_until
-        self._reveal(
-            issued, options, previous_valid_until=until.isoformat().replace("+00:00", "Z") if until else None
-        )
+        self._reveal(issued, options, previous_valid_until=instant(issued.previous_valid_until))
 
     def _move(self, options: Options) -> None:
         token = _token(options)
