@@ -68,7 +68,20 @@ class Action(models.TextChoices):
     IMAGE_CHANGED = "image.changed"
     IMAGE_REMOVED = "image.removed"
 
+    APPROVAL_REQUESTED = "approval.requested"
+    APPROVAL_REWRITTEN = "approval.rewritten"
+    APPROVAL_GRANTED = "approval.granted"
+    APPROVAL_REJECTED = "approval.rejected"
+    APPROVAL_WITHDRAWN = "approval.withdrawn"
+    APPROVAL_LAPSED = "approval.lapsed"
+    APPROVAL_SUPERSEDED = "approval.superseded"
+    APPROVAL_REMINDED = "approval.reminded"
+    EMERGENCY_STARTED = "emergency.started"
+    EMERGENCY_ENDED = "emergency.ended"
+
     TOKEN_ISSUED = "token.issued"
+    TOKEN_ACTIVATED = "token.activated"  # a pending one, by its approval
+    TOKEN_REJECTED = "token.rejected"
     TOKEN_EDITED = "token.edited"
     TOKEN_USED = "token.used"
     TOKEN_DENIED = "token.denied"
@@ -76,6 +89,9 @@ class Action(models.TextChoices):
     TOKEN_DISABLED = "token.disabled"
     TOKEN_ENABLED = "token.enabled"
     TOKEN_REVOKED = "token.revoked"
+    TOKEN_EXPIRED = "token.expired"
+    TOKEN_OVERLAP_ENDED = "token.overlap_ended"
+    TOKEN_EXPIRY_ANNOUNCED = "token.expiry_announced"
 
 
 class Outcome(models.TextChoices):

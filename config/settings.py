@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "config.edge",
     "audit",
     "fleets",
+    "approvals",
     "tokens",
 ]
 

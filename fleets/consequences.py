@@ -9,8 +9,11 @@ from django.core.checks import CheckMessage, Error
 
 from config.edge.access import Access
 from fleets.authority import NONE
-from fleets.models import Membership, OwnedByOrganization, User
+from fleets.models import Membership, Organization, OwnedByOrganization, User
+from fleets.organization_policy import OrganizationPolicy
 from fleets.scopes import Scope
+
+Weakening = Callable[[Organization, OrganizationPolicy, str, Access], UUID | None]
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,23 @@ class Consequences:
 
 
 _registered: list[Consequences] = []
+_weakening: list[Weakening] = []
 
 
 def register(consequences: Consequences) -> None:
     _registered.append(consequences)
+
+
+def register_weakening(function: Weakening) -> None:
+    """`function(organization, after, reason, by)`: let a weaker policy wait for approval, by the request's id."""
+    _weakening[:] = [function]
+
+
+def policy_weakened(
+    organization: Organization, after: OrganizationPolicy, reason: str, by: Access
+) -> UUID | None:
+    """The approval that a weaker policy waits for; None where it need not."""
+    return _weakening[0](organization, after, reason, by)
 
 
 def member_left(membership: Membership, by: Access) -> list[str]:
@@ -52,8 +68,12 @@ def naming_role(organization_id: UUID, role: str, gaining: frozenset[Scope] = NO
 
 def check_registered(**_kwargs: Any) -> list[CheckMessage]:
     """Tokenhouse.E011: nobody registered, so that departures would end no tokens."""
-    if _registered:
+    if _registered and _weakening:
         return []
     return [
-        Error("No consequences of departures are registered.", hint="Install `tokens`.", id="tokenhouse.E011")
+        Error(
+            "No consequences of departures are registered.",
+            hint="Install `approvals` and `tokens`.",
+            id="tokenhouse.E011",
+        )
     ]

@@ -1,6 +1,7 @@
 """Organizations: open, rename, set policy. What they own is in owners."""
 
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -9,13 +10,10 @@ from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.refusals import Conflict, require
-from fleets import currency, policy
-from fleets.authority import Role
-from fleets.holdings import rights_of
-from fleets.models import AclEntry, Membership, Organization, User
-from fleets.organization_policy import parsed, policy_of
-from fleets.paths import ROOT
-from fleets.scopes import Scope
+from fleets import consequences, currency, policy
+from fleets.deciders import members_who_decide
+from fleets.models import Membership, Organization, User
+from fleets.organization_policy import OrganizationPolicy, parsed, policy_of, told, weakened
 
 
 @verb(Action.ORGANIZATION_OPENED)
@@ -44,44 +42,78 @@ def rename(organization: Organization, *, name: str, by: Access) -> None:
 
 
 @verb(Action.POLICY_CHANGED)
-def set_policy(organization: Organization, *, changes: dict[str, Any], by: Access) -> None:
-    """Change some of the policy. Conflict where more approvals are asked for than there can ever be."""
+def set_policy(
+    organization: Organization, *, changes: dict[str, Any], reason: str = "", by: Access
+) -> UUID | None:
+    """Change some of the policy; of a weaker one the approval that it waits for, where the old policy asks for one.
+
+    Conflict where more approvals are asked for than there can ever be.
+    """
     require(policy.may_set_policy(by, organization), "You may not change this organization's policy.")
+    version = organization.version
+    fresh = currency.lock(organization)
+    by.refresh()
+    if fresh.version != version:
+        raise Conflict("It was changed meanwhile. Read it again, then decide.")
+    before = policy_of(fresh)
+    after = parsed(changes, before=before)
+    _require_quorum(fresh, before, after)
+    if weakened(before, after) and (waits := consequences.policy_weakened(fresh, after, reason, by)):
+        return waits
+    apply_policy(organization, changes=changes, reason=reason, by=by)
+    return None
+
+
+def apply_policy(
+    organization: Organization,
+    *,
+    changes: dict[str, Any],
+    reason: str = "",
+    approval: UUID | None = None,
+    by: Access,
+) -> None:
+    """For verbs that hold the organization's lock: the change holds from now on."""
     before = policy_of(organization)
     after = parsed(changes, before=before)
-    if max(after.approvals_needed) > max(before.approvals_needed):
-        _require_quorum(organization, max(after.approvals_needed))
+    _require_quorum(organization, before, after)
     currency.claim(organization)
     organization.policy = after.as_json()
     organization.save(update_fields=["policy"])
-    data = {"changes": {"policy": [before.as_json(), after.as_json()]}}
-    record(Action.POLICY_CHANGED, by=by, target=organization, data=data)
+    data: dict[str, Any] = {"changes": told(before, after)}
+    if approval:
+        data["approval"] = str(approval)
+    record(Action.POLICY_CHANGED, by=by, target=organization, reason=reason, data=data)
 
 
 @verb(Action.ORGANIZATION_CHANGED)
 def change(
-    organization: Organization, *, name: str | None = None, policy: dict[str, Any] | None = None, by: Access
-) -> None:
-    """Rename, set policies, or both at once."""
+    organization: Organization,
+    *,
+    name: str | None = None,
+    policy: dict[str, Any] | None = None,
+    reason: str = "",
+    by: Access,
+) -> UUID | None:
+    """Rename, set policies, or both at once; the approval that the policy waits for, if it does."""
     if name is not None:
         rename(organization, name=name, by=by)
-    if policy is not None:
-        set_policy(organization, changes=policy, by=by)
+    return None if policy is None else set_policy(organization, changes=policy, reason=reason, by=by)
 
 
-def _require_quorum(organization: Organization, needed: int) -> None:
-    """Nobody decides on their own request: it takes one more than the approvals asked for."""
-    able = Membership.objects.active().deciding().filter(organization=organization)
-    deciders = User.objects.active().people().filter(pk__in=able.values("user"))
-    count = deciders.count()
-    if AclEntry.objects.filter(organization=organization, path=ROOT, role=Role.NO_ACCESS).exists():
-        rights = [
-            rights_of(user, organization.pk) for user in deciders
-        ]  # seldom: the walk says who is denied
-        count = sum(Scope.APPROVALS_DECIDE in held.at(ROOT) for held in rights)
-    if count <= needed:
+def _require_quorum(
+    organization: Organization, before: OrganizationPolicy, after: OrganizationPolicy
+) -> None:
+    """Nobody decides on their own request: it takes one more than the approvals asked for. Asked where that grows."""
+    needed = max(after.approvals_needed)
+    is_harder = needed > max(before.approvals_needed) or before.deciders - after.deciders
+    is_harder = is_harder or (before.self_approval and not after.self_approval)
+    if not needed or not is_harder:
+        return
+    able = len(members_who_decide(organization, after))
+    if able < needed + (not after.self_approval):
         raise Conflict(
-            f"{needed} approvals need at least {needed + 1} people who may decide; there are {count}.",
+            f"{needed} approvals need at least {needed + (not after.self_approval)} people who may decide; "
+            f"there are {able}.",
             code="approvers_missing",
         )
 

@@ -12,9 +12,11 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 
+from approvals.models import ApprovalRequest
 from audit.trail import Target
 from config.edge.access import Actor
 from config.edge.clock import now
+from config.edge.ids import uuid7
 from config.edge.refusals import IllegalMove
 from fleets import currency
 from fleets.models import NAME, AccessRule, Application, Fleet, Group, Machine, Organization, User
@@ -61,7 +63,7 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
     def deciding(self) -> "TokenQuerySet":
         """With everything that deciding about a token needs, in a fixed number of queries."""
-        related = self.select_related("organization", "principal", *OWNER_COLUMNS)
+        related = self.select_related("organization", "principal", "open_emergency", *OWNER_COLUMNS)
         return related.prefetch_related("scope_rows", "grants")
 
     def presented(self) -> "TokenQuerySet":
@@ -94,6 +96,9 @@ class Token(models.Model):
         BY_ITSELF = "by_itself"
         OWNER_LEFT = "owner_left"
         OWNER_CLOSED = "owner_closed"
+        REJECTED = "rejected"  # of a pending token, as the next two: by its approvers,
+        WITHDRAWN = "withdrawn"  # by who asked for it,
+        LAPSED = "lapsed"  # by nobody in time
 
     class AccessLevel(models.TextChoices):
         """Seed 000's form of ceiling and rows: a built-in role on all or selected machines; else custom."""
@@ -141,6 +146,20 @@ class Token(models.Model):
     approved_at = models.DateTimeField(null=True, blank=True)
     lifetime = models.DurationField(null=True, blank=True)  # of a pending token: counts from its approval
     expires_at = models.DateTimeField(null=True, blank=True)
+    expired_at = models.DateTimeField(
+        null=True, blank=True
+    )  # when the sweep recorded it: from then on no clock
+    allowed_networks = models.JSONField(
+        null=True, blank=True
+    )  # these three are read through tokens.restrictions
+    rate_limit = models.CharField(max_length=30, blank=True)
+    access_windows = models.JSONField(null=True, blank=True)
+    open_request = models.ForeignKey(
+        ApprovalRequest, models.SET_NULL, null=True, blank=True, related_name="+"
+    )  # of its issue while it is pending, else of a change that waits
+    open_emergency = models.ForeignKey(
+        "EmergencyAccess", models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     rotate_every = models.DurationField(null=True, blank=True)
     rotated_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -211,7 +230,9 @@ class Token(models.Model):
         indexes = [
             models.Index(fields=["organization", "-created_at"], name="token_by_organization"),
             models.Index(
-                fields=["expires_at"], name="token_by_expiry", condition=Q(status__in=["active", "disabled"])
+                fields=["expires_at"],
+                name="token_by_coming_expiry",
+                condition=Q(status__in=["active", "disabled"], expired_at=None),
             ),
         ]
 
@@ -363,6 +384,10 @@ class TokenSecret(models.Model):
     valid_until = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     last_used_address = models.GenericIPAddressField(null=True)
+    ended_at = models.DateTimeField(null=True)  # when the sweep recorded the end of its overlap
+    shown_to = models.JSONField(
+        default=list
+    )  # ids of the users who have seen it: none of them approves the token
 
     objects = TokenSecretQuerySet.as_manager()
 
@@ -376,6 +401,77 @@ class TokenSecret(models.Model):
 
     def __str__(self) -> str:
         return f"generation {self.generation}"
+
+
+class EmergencyAccess(models.Model):
+    """A window in which a token's networks and access windows are lifted. It ends by the clock, whoever records it."""
+
+    LONGEST: ClassVar[int] = 8  # hours
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    token = models.ForeignKey(Token, models.CASCADE, related_name="emergencies")
+    started_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=1000)
+    hours = models.PositiveSmallIntegerField()
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()  # half open: lifted while starts_at <= now < ends_at
+    ended_at = models.DateTimeField(null=True)  # when it was stopped, or its end recorded
+    ended_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # None: the clock
+
+    class Meta:
+        ordering = ["-starts_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["token"], condition=Q(ended_at=None), name="one_open_emergency_of_a_token"
+            ),
+            models.CheckConstraint(
+                condition=Q(hours__gte=1, hours__lte=8), name="an_emergency_lasts_1_to_8_hours"
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=models.F("starts_at")), name="an_emergency_ends_after_it_starts"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["ends_at"], name="emergency_by_end", condition=Q(ended_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hours} h from {self.starts_at:%Y-%m-%d %H:%M} UTC"
+
+
+class ExpiryNotice(models.Model):
+    """Somebody was told that a token expires so many days ahead: once for each expiry that it has had."""
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="expiry_notices")
+    days = models.PositiveSmallIntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "days", "expires_at"], name="one_notice_of_an_expiry")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.days} days"
+
+
+class DenialTally(models.Model):
+    """How often a token was refused for one reason from one address within one minute."""
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="+")
+    address = models.CharField(max_length=45, blank=True)
+    code = models.CharField(max_length=40)
+    minute = models.DateTimeField()
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "address", "code", "minute"], name="one_tally_a_minute")
+        ]
+        indexes = [models.Index(fields=["minute"], name="tally_by_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.code}"
 
 
 class PepperCheck(models.Model):

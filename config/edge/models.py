@@ -1,4 +1,4 @@
-"""What the edge itself remembers: the idempotency keys that were used in the last day."""
+"""What the edge itself remembers: idempotency keys, counters for while Redis is away, when each timer last ran."""
 
 from django.db import models
 
@@ -24,3 +24,25 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor} {self.key}"
+
+
+class RateCounter(models.Model):
+    """How often something happened lately, counted here while Redis is away. Read and written under the row's lock."""
+
+    key = models.CharField(primary_key=True, max_length=200)
+    buckets = models.JSONField(default=dict)
+    touched_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Timer(models.Model):
+    """One periodic task: which run is taken, and how the last one ended. Two beats take one run of a slot."""
+
+    name = models.CharField(primary_key=True, max_length=60)
+    taken_at = models.DateTimeField(null=True)  # by whoever runs it now, or ran it last
+    done_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -69,6 +69,9 @@ class SignedInSession(models.Model):
     user_agent = models.CharField(max_length=200, blank=True)
     started_at = models.DateTimeField(default=now)
     last_seen_at = models.DateTimeField(default=now)
+    checked_at = models.DateTimeField(
+        default=now
+    )  # when it was last proven that its person is there: a password
     ended_at = models.DateTimeField(null=True, blank=True)
 
     objects = SignedInSessionQuerySet.as_manager()

@@ -1,0 +1,90 @@
+"""What a request can be about. The apps that know a subject register a handler for its kind; the engine knows none."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from django.core.checks import CheckMessage, Error
+from django.core.serializers.json import DjangoJSONEncoder
+
+from approvals.models import ApprovalRequest, Diff, Ids
+from config.edge.access import Access
+from fleets.scopes import Risk
+
+KINDS = ("token_issue", "token_change", "policy_change")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What is asked for: plain JSON that says all of it, the version it is about included, and the same in words."""
+
+    risk: Risk
+    diff: Diff
+    words: tuple[str, ...] = ()
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", digest_of(self.diff))
+
+
+class Handler(Protocol):
+    """What the engine asks about a subject, always inside a verb's transaction.
+
+    `lock` comes first and locks the subject (and what is locked before it): subjects are locked before requests.
+    """
+
+    def lock(self, request: ApprovalRequest) -> None:
+        """Lock what the request is about."""
+
+    def recheck(self, request: ApprovalRequest) -> None:
+        """Conflict where the subject is no longer as the diff says, or who asked could no longer do it."""
+
+    def parties(self, request: ApprovalRequest) -> Ids:
+        """Who may not decide, besides its originators."""
+
+    def narrow(self, request: ApprovalRequest, narrowed: dict[str, Any], by: Access) -> Proposal:
+        """Less than was asked for; Invalid where it is not less. Writes what of the subject shows it already."""
+
+    def apply(self, request: ApprovalRequest, by: Access) -> None:
+        """It is approved: do it."""
+
+    def discard(self, request: ApprovalRequest, by: Access, *, reason: str) -> None:
+        """It came to nothing: `request.status` says how."""
+
+
+_handlers: dict[str, Handler] = {}
+
+
+def register(kind: str, handler: Handler) -> None:
+    _handlers[kind] = handler
+
+
+def handler_of(request: ApprovalRequest) -> Handler:
+    return _handlers[request.kind]
+
+
+def canonical(diff: Diff) -> str:
+    """One text for one diff: sorted keys, no spaces, no escapes but those that JSON needs."""
+    return json.dumps(
+        diff,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        cls=DjangoJSONEncoder,
+        allow_nan=False,
+    )
+
+
+def digest_of(diff: Diff) -> str:
+    """SHA-256 of the canonical diff, hexadecimal."""
+    return hashlib.sha256(canonical(diff).encode()).hexdigest()
+
+
+def check_registered(**_kwargs: Any) -> list[CheckMessage]:
+    """Tokenhouse.E013: a subject without a handler, so that requests about it could not be decided."""
+    missing = [kind for kind in KINDS if kind not in _handlers]
+    if not missing:
+        return []
+    hint = "Install `approvals` and `tokens`."
+    return [Error(f"Nobody knows the subject of {', '.join(missing)}.", hint=hint, id="tokenhouse.E013")]
