@@ -16,6 +16,11 @@ app.conf.beat_schedule = {
         "schedule": 30.0,
         "options": {"expires": 30.0},  # while a worker is away they do not pile up
     },
+    "heartbeat": {
+        "task": "config.edge.tasks.heartbeat",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},
+    },
     "forget old sessions": {"task": "fleets.tasks.forget_sessions", "schedule": 3600.0},
     "forget old idempotency keys": {"task": "config.edge.tasks.forget_idempotency_keys", "schedule": 3600.0},
 }

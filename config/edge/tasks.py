@@ -1,10 +1,17 @@
-"""Housekeeping of the edge."""
+"""Housekeeping of the edge, and the sign of life of worker and beat."""
 
 from celery import shared_task
 
+from config.edge import timers
 from config.edge.clock import now
 from config.edge.idempotency import KEPT_FOR
 from config.edge.models import IdempotencyKey
+
+
+@shared_task
+@timers.once(timers.HEARTBEAT, every=30)
+def heartbeat() -> None:
+    """That it ran is all that there is to know."""
 
 
 @shared_task
