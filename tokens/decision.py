@@ -90,6 +90,7 @@ class Record:
     owner_active: bool
     rights: "Rights"
     generations: tuple[Generation, ...] = ()
+    expired_at: datetime | None = None  # recorded: from then on no clock revives it
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,15 @@ def decide(record: Record, ask: Ask) -> Verdict:
     return ALLOWED
 
 
-def derive_status(stored: Status, expires_at: datetime | None, now: datetime) -> DerivedStatus:
-    """The status that is true now; valid while now < expires_at."""
+def derive_status(
+    stored: Status, expires_at: datetime | None, now: datetime, expired_at: datetime | None = None
+) -> DerivedStatus:
+    """The status that is true now; valid while now < expires_at. What was recorded as expired no clock revives."""
     derived = _DERIVED[stored]
-    if derived in _EXPIRING and expires_at is not None and now >= expires_at:
-        return DerivedStatus.EXPIRED
-    return derived
+    if derived not in _EXPIRING:
+        return derived
+    has_passed = expires_at is not None and now >= expires_at
+    return DerivedStatus.EXPIRED if expired_at is not None or has_passed else derived
 
 
 def organization(record: Record, ask: Ask) -> Denial | None:
@@ -144,7 +148,7 @@ def organization(record: Record, ask: Ask) -> Denial | None:
 
 
 def status(record: Record, ask: Ask) -> Denial | None:
-    return _DENIAL_OF_STATUS[derive_status(record.status, record.expires_at, ask.now)]
+    return _DENIAL_OF_STATUS[derive_status(record.status, record.expires_at, ask.now, record.expired_at)]
 
 
 def owner(record: Record, ask: Ask) -> Denial | None:

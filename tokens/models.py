@@ -44,7 +44,8 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
     def with_status(self, status: str, at: datetime) -> "TokenQuerySet":
         """Tokens whose derived status it is: the same words as `decision.derive_status`."""
-        expired = Q(status__in=[Token.Status.ACTIVE, Token.Status.DISABLED], expires_at__lte=at)
+        has_expired = Q(expires_at__lte=at) | Q(expired_at__isnull=False)
+        expired = Q(status__in=[Token.Status.ACTIVE, Token.Status.DISABLED]) & has_expired
         if status == DerivedStatus.EXPIRED:
             return self.filter(expired)
         return self.filter(status=status).exclude(expired)
@@ -280,7 +281,7 @@ class Token(models.Model):
 
     @property
     def derived_status(self) -> DerivedStatus:
-        return derive_status(StoredStatus(self.status), self.expires_at, now())
+        return derive_status(StoredStatus(self.status), self.expires_at, now(), self.expired_at)
 
     @property
     def is_ended(self) -> bool:

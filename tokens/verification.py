@@ -144,6 +144,7 @@ def compiled_record(token: Token, shown: TokenSecret) -> Record:
         kind=token.kind,
         status=Status(token.status),
         expires_at=token.expires_at,
+        expired_at=token.expired_at,
         owner_active=principal.is_active,
         rights=TokenRights(ceiling, rows_of(token, ceiling), principal.rights),
         generations=(generation,) if generation.is_live(now()) else (),

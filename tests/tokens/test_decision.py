@@ -130,6 +130,19 @@ def test_the_derived_status_keeps_the_precedence(
     assert derive_status(stored, NOW - INSTANT, NOW) is after_expiry
 
 
+@pytest.mark.parametrize("stored", Status)
+def test_what_was_recorded_as_expired_no_clock_revives(stored: Status) -> None:
+    later = NOW + timedelta(days=1)
+    for expires_at in (NOW, later, None):
+        recorded = derive_status(stored, expires_at, NOW - timedelta(days=9), expired_at=NOW)
+
+        assert recorded is derive_status(stored, NOW, NOW)
+
+    record = replace(RECORD, expires_at=later, expired_at=NOW)
+    assert decide(record, ASK) == Verdict(Denial.TOKEN_EXPIRED, "status")
+    assert decide(replace(record, expired_at=None), ASK).is_allowed
+
+
 def test_every_stored_status_derives_from_the_text_of_its_column_too() -> None:
     for stored in Status:
         assert derive_status(stored.value, None, NOW) == stored.value  # type: ignore[arg-type]
