@@ -6,12 +6,12 @@ the first address that is no trusted proxy counts. No other header is ever read.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 
 from django.conf import settings
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from config.edge.networks import Address, Network, parse_address
+
 MOST_HOPS = 50
 
 
@@ -28,19 +28,6 @@ def client_address(meta: Mapping[str, object]) -> str | None:
         if not is_trusted_proxy(forwarded):
             return str(forwarded)
     return None
-
-
-def parse_address(text: str) -> Address | None:
-    """An address without zone; IPv4-mapped IPv6 becomes the IPv4 address that it means."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        if address.scope_id:
-            return None
-        return address.ipv4_mapped or address
-    return address
 
 
 def is_trusted_proxy(address: Address) -> bool:

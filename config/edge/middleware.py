@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from config.edge import context
-from config.edge.address import client_address, is_trusted_proxy, parse_address
+from config.edge.address import client_address, is_trusted_proxy
 from config.edge.context import CLIENT_REQUEST_ID, RequestContext
+from config.edge.networks import parse_address
 from config.edge.problems import CODE_OF_STATUS, DETAIL_OF_STATUS, MEDIA_TYPE, problem, wants_html
 
 log = logging.getLogger("tokenhouse.request")

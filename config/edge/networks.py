@@ -1,12 +1,34 @@
-"""IP networks as people write them: IPv4 or IPv6 with a prefix length, and no host bits."""
+"""IP addresses and networks as people and programs write them, each with one spelling. Pure: no settings."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 
-from config.edge.address import Network
-
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 WRITTEN = re.compile(r"[0-9A-Fa-f:.]{1,45}/(?:0|[1-9][0-9]{0,2})")  # no zone, no netmask, no leading zero
+BARE = re.compile(r"[0-9A-Fa-f:.]{1,45}")
 MAPPED_BITS = 96  # of ::ffff:0:0/96, under which IPv4 lies in IPv6
+
+
+def parse_address(text: str) -> Address | None:
+    """An address without zone; IPv4-mapped IPv6 becomes the IPv4 address that it means."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id:
+            return None
+        return address.ipv4_mapped or address
+    return address
 
 
 def parse_network(text: str) -> Network:
@@ -14,20 +36,35 @@ def parse_network(text: str) -> Network:
 
     IPv4-mapped IPv6 becomes the IPv4 network that it means.
     """
+    return _network(text, "An IPv4 or IPv6 network with its prefix length, as 10.20.0.0/16 or 2001:db8::/32.")
+
+
+def parse_network_or_address(text: str) -> Network:
+    """As `parse_network`; an address alone is the network of that one address."""
+    address = parse_address(text) if BARE.fullmatch(text) else None
+    if address is not None:
+        return ip_network(address)
+    return _network(
+        text,
+        "An IPv4 or IPv6 address, or a network with its prefix length, as 10.20.0.0/16 or 2001:db8::/32.",
+    )
+
+
+def _network(text: str, expected: str) -> Network:
     try:
         if not WRITTEN.fullmatch(text):
             raise ValueError
         interface = ip_interface(text)
     except ValueError:
-        raise ValueError(
-            "An IPv4 or IPv6 network with its prefix length, as 10.20.0.0/16 or 2001:db8::/32."
-        ) from None
+        raise ValueError(expected) from None
+    network = unmapped(interface.network)
     if interface.ip != interface.network.network_address:
-        raise ValueError(f"There are bits set behind the prefix. The network is {interface.network}.")
-    return _unmapped(interface.network)
+        raise ValueError(f"There are bits set behind the prefix. The network is {network}.")
+    return network
 
 
-def _unmapped(network: IPv4Network | IPv6Network) -> Network:
+def unmapped(network: Network) -> Network:
+    """The IPv4 network that IPv4-mapped IPv6 means; any other as it is."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < MAPPED_BITS:
         return network

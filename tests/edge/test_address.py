@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from config.edge.address import client_address, parse_address, trusted_networks
+from config.edge.address import client_address, trusted_networks
+from config.edge.networks import parse_address
 
 PROXIES = ["10.0.0.0/8", "fd00::/8"]
 
