@@ -26,6 +26,7 @@ from tokens import secret
 from tokens.decision import DerivedStatus, derive_status
 from tokens.decision import Status as StoredStatus
 from tokens.kinds import ACTS_AS_OWNER, COLUMN, OWNER_COLUMNS, Kind, Owner, label_of, of_owner
+from tokens.restrictions import Restrictions, from_stored
 
 # The extended permissions of seed 000, and the scope that each is.
 EXTENDED: dict[str, Scope] = {
@@ -268,6 +269,16 @@ class Token(models.Model):
     def scopes(self) -> list[str]:
         """The ceiling, sorted."""
         return sorted(row.scope for row in self.scope_rows.all())
+
+    @property
+    def restrictions(self) -> Restrictions:
+        """From where, how often and when it may be used."""
+        return from_stored(self.allowed_networks, self.rate_limit, self.access_windows)
+
+    @property
+    def has_waiting_change(self) -> bool:
+        """Whether a change of it waits for approval, and what it may do now stays until then."""
+        return self.open_request_id is not None and self.status != self.Status.PENDING
 
     @property
     def secret_hint(self) -> str:
