@@ -82,8 +82,14 @@ class OrganizationPolicy:
         return {**data, "deciders": sorted(self.deciders)}
 
 
+DEFAULT = OrganizationPolicy()
+
+
 def policy_of(organization: Organization) -> OrganizationPolicy:
-    return _from_json(OrganizationPolicy().as_json() | _filled(organization.policy))
+    """Where nothing was laid down the default, which costs a decision nothing."""
+    if not organization.policy:
+        return DEFAULT
+    return _from_json(DEFAULT.as_json() | _filled(organization.policy))
 
 
 def parsed(data: dict[str, Any], *, before: OrganizationPolicy) -> OrganizationPolicy:
@@ -112,10 +118,9 @@ def told(before: OrganizationPolicy, after: OrganizationPolicy) -> dict[str, lis
 def _weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator[str]:
     for risk in Risk:
         if after.approvals_for(risk) < before.approvals_for(risk):
-            yield (
-                f"{risk.label} risk needs {after.approvals_for(risk)} approvals, "
-                f"not {before.approvals_for(risk)}"
-            )
+            needed = after.approvals_for(risk)
+            approvals = f"{needed or 'no'} approval{'s'[needed == 1 :]}"
+            yield f"{risk.label} risk needs {approvals}, not {before.approvals_for(risk)}"
         if before.needs_network(risk) and not after.needs_network(risk):
             yield f"{risk.label} risk needs no network limit"
     if more := sorted(after.deciders - before.deciders):
@@ -127,9 +132,7 @@ def _weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator
     if _is_longer(after.maximum_lifetime_days, before.maximum_lifetime_days):
         yield f"tokens may live {_days(after.maximum_lifetime_days)}, not {_days(before.maximum_lifetime_days)}"
     if _is_longer(after.unused_limit_days, before.unused_limit_days):
-        yield (
-            f"tokens may be unused for {_days(after.unused_limit_days)}, not {_days(before.unused_limit_days)}"
-        )
+        yield f"tokens may be unused {_days(after.unused_limit_days)}, not {_days(before.unused_limit_days)}"
     for role in ROLES:
         yield from _grown(f"{role}s may issue", before.kinds_of(role), after.kinds_of(role))
         yield from _grown(
@@ -147,12 +150,12 @@ def _is_longer(after: int | None, before: int | None) -> bool:
 
 
 def _days(count: int | None) -> str:
-    return "without limit" if count is None else f"{count} days"
+    return "without limit" if count is None else f"for {count} day{'s'[count == 1 :]}"
 
 
 def _filled(stored: dict[str, Any]) -> dict[str, Any]:
     """What is stored, in which of a map only some keys may stand."""
-    complete = OrganizationPolicy().as_json()
+    complete = DEFAULT.as_json()
     return {
         name: {**complete[name], **value} if isinstance(complete[name], dict) else value
         for name, value in stored.items()
@@ -199,8 +202,9 @@ def _some_of(choices: tuple[str, ...], *, or_none: bool = False, least: int = 0)
             return None
         is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
         if not is_list or len(set(value)) != len(value) or len(value) < least:
+            some = "A list" if not least else f"A list with at least {least}"
             none = ", or null for no limit" if or_none else ""
-            raise Invalid.field(field, f"A list of {', '.join(choices)}, each at most once{none}.")
+            raise Invalid.field(field, f"{some} of {', '.join(choices)}, each at most once{none}.")
         if unknown := sorted(set(value) - set(choices)):
             raise Invalid.field(field, f"There is no {unknown[0][:63]!r}.", "unknown_value")
         return sorted(value)

@@ -47,7 +47,7 @@ def set_policy(
 ) -> UUID | None:
     """Change some of the policy; of a weaker one the approval that it waits for, where the old policy asks for one.
 
-    Conflict where more approvals are asked for than there can ever be.
+    Conflict where more approvals are asked for than there can ever be. What changes nothing is done already.
     """
     require(policy.may_set_policy(by, organization), "You may not change this organization's policy.")
     version = organization.version
@@ -55,13 +55,24 @@ def set_policy(
     by.refresh()
     if fresh.version != version:
         raise Conflict("It was changed meanwhile. Read it again, then decide.")
-    before = policy_of(fresh)
-    after = parsed(changes, before=before)
-    _require_quorum(fresh, before, after)
+    before, after = proposed(fresh, changes, by=by)
+    if after == before:
+        return None
     if weakened(before, after) and (waits := consequences.policy_weakened(fresh, after, reason, by)):
         return waits
     apply_policy(organization, changes=changes, reason=reason, by=by)
     return None
+
+
+def proposed(
+    organization: Organization, changes: dict[str, Any], *, by: Access
+) -> tuple[OrganizationPolicy, OrganizationPolicy]:
+    """The policy before and after changes that could be made: of whoever may not make them they are refused."""
+    require(policy.may_set_policy(by, organization), "You may not change this organization's policy.")
+    before = policy_of(organization)
+    after = parsed(changes, before=before)
+    _require_quorum(organization, before, after)
+    return before, after
 
 
 def apply_policy(

@@ -20,6 +20,7 @@ from fleets.api.serializers import (
     OrganizationOpening,
     OrganizationSerializer,
     Suspension,
+    WaitingOrganization,
 )
 from fleets.models import Membership, Organization
 from fleets.paths import ROOT
@@ -30,7 +31,9 @@ from fleets.scopes import Scope
     list=extend_schema(responses=OrganizationSerializer(many=True)),
     retrieve=extend_schema(responses=OrganizationSerializer),
     create=extend_schema(request=OrganizationOpening, responses={201: OrganizationSerializer}),
-    partial_update=extend_schema(request=OrganizationChange, responses=OrganizationSerializer),
+    partial_update=extend_schema(
+        request=OrganizationChange, responses={200: OrganizationSerializer, 202: WaitingOrganization}
+    ),
 )
 class Organizations(EstateViewSet):
     """The organizations that the caller may see; a token sees its own."""
@@ -56,12 +59,15 @@ class Organizations(EstateViewSet):
         return self._answer(organization, status=201)
 
     def partial_update(self, request: Request, pk: str) -> Response:
+        """Rename it, or change its policy. A weaker policy waits where the present one wants approvals: 202."""
         organization = self._found(pk)
         self.decide(Scope.PERMISSIONS_MANAGE, ROOT, organization.pk)
         values = self.body(OrganizationChange)
         self.conditional(organization)
-        if values:
-            organizations.change(organization, **values, by=self.access)
+        waits = organizations.change(organization, **values, by=self.access) if values else None
+        if waits:
+            data = {**OrganizationSerializer(organization).data, "approval": str(waits)}
+            return self.answer(organization, data, status=202)
         return self._answer(organization)
 
     def _found(self, pk: str) -> Organization:

@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.edge.serializers import StrictSerializer, Text
+from fleets.api.policy_schema import Policy, PolicyChanges, Waiting
 from fleets.authority import ROLE_SCOPES
 from fleets.models import Machine, MachineAction, Membership, Organization
 from fleets.organization_policy import policy_of
@@ -63,7 +64,7 @@ class OrganizationSerializer(StrictSerializer):
     organization = seen("slug", help_text="Its own slug.")
     slug = seen()
     name = seen()
-    policy = serializers.SerializerMethodField(help_text="What it lays down for its tokens.")
+    policy = Policy(help_text="What it lays down for its tokens.")
     created_at = serializers.DateTimeField(read_only=True)
 
     def get_policy(self, organization: Organization) -> dict[str, Any]:
@@ -75,10 +76,21 @@ class OrganizationOpening(OrganizationSerializer):
     name = Text(max_length=150)
 
 
+class WaitingOrganization(OrganizationSerializer, Waiting):
+    """As it still is, and what its weaker policy waits for."""
+
+
 class OrganizationChange(OrganizationSerializer):
     name = Text(max_length=150, required=False)
-    policy = serializers.DictField(  # type: ignore[assignment]
-        required=False, help_text="The policies to change; the others stay."
+    policy = PolicyChanges(  # type: ignore[assignment]
+        required=False, help_text="The parts of the policy to change; the others stay."
+    )
+    reason = Text(
+        max_length=1000,
+        required=False,
+        allow_blank=True,
+        multiline=True,
+        help_text="Of the change of policy; kept with its event.",
     )
 
 

@@ -63,12 +63,25 @@ def test_an_organizations_slug_is_never_reused(acme: Organization) -> None:
 
 
 def test_policy_changes_leave_what_was_and_what_is(acme: Organization) -> None:
-    organizations.set_policy(acme, changes={"default_lifetime_days": 30}, by=session(owner_of(acme)))
+    organizations.set_policy(
+        acme,
+        changes={"default_lifetime_days": 30, "request_hours": 72},
+        reason="shorter lives",
+        by=session(owner_of(acme)),
+    )
 
     assert policy_of(Organization.objects.get()).default_lifetime_days == 30
-    before, after = last_event(action="policy.changed").data["changes"]["policy"]
-    assert (before["default_lifetime_days"], after["default_lifetime_days"]) == (90, 30)
-    assert after["approvals_needed"] == before["approvals_needed"]
+    event = last_event(action="policy.changed")
+    assert (event.reason, event.data) == ("shorter lives", {"changes": {"default_lifetime_days": [90, 30]}})
+
+
+def test_a_policy_that_changes_nothing_leaves_no_event_and_no_version(acme: Organization) -> None:
+    whole = policy_of(acme).as_json()
+
+    organizations.set_policy(acme, changes=whole, by=session(owner_of(acme)))
+
+    assert (Organization.objects.get().version, Organization.objects.get().policy) == (1, {})
+    assert events(action="policy.changed") == []
 
 
 @pytest.mark.parametrize(

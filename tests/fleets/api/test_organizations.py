@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from approvals import decisions
+from approvals.models import ApprovalRequest
 from fleets import membership
 from fleets.models import Membership, Organization, User
 from tests.factories import (
@@ -20,6 +22,7 @@ from tests.factories import (
     member,
     operator,
     owner_of,
+    session,
     session_client,
     token_client,
 )
@@ -76,7 +79,20 @@ def test_an_organization_is_written_with_its_policy(acme: Organization) -> None:
         "organization": "acme",
         "slug": "acme",
         "name": "Acme",
-        "policy": {"default_lifetime_days": 90, "approvals_needed": {"low": 0, "medium": 0, "high": 0}},
+        "policy": {
+            "default_lifetime_days": 90,
+            "maximum_lifetime_days": None,
+            "never_allowed": True,
+            "unused_limit_days": None,
+            "networks_required": {"low": False, "medium": False, "high": False},
+            "allowed_kinds": dict.fromkeys(["owner", "admin", "approver", "auditor", "member"]),
+            "scope_ceilings": dict.fromkeys(["owner", "admin", "approver", "auditor", "member"]),
+            "approvals_needed": {"low": 0, "medium": 0, "high": 0},
+            "deciders": ["approver", "owner"],
+            "request_hours": 72,
+            "narrowing_allowed": True,
+            "self_approval": False,
+        },
         "created_at": acme.created_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
     }
     assert response["ETag"] == '"1"'
@@ -153,6 +169,39 @@ def test_more_approvals_than_there_are_deciders_is_a_409(acme: Organization) -> 
     assert (acme.name, acme.policy) == ("Acme", {})  # the whole change, or none of it
     member(acme, "approver")
     assert client.patch(url, policy).data["policy"]["approvals_needed"]["high"] == 1
+
+
+def test_a_weaker_policy_waits_where_the_present_one_wants_approvals(acme: Organization) -> None:
+    second = member(acme, "approver")
+    client = session_client(owner_of(acme))
+    url = f"{ORGANIZATIONS}{acme.pk}/"
+    strict = {"approvals_needed": {"high": 1}, "maximum_lifetime_days": 30}
+    assert client.patch(url, {"policy": strict}).status_code == 200
+    before = client.get(url).json()["policy"]
+
+    answer = client.patch(
+        url, {"policy": {"maximum_lifetime_days": None}, "name": "New", "reason": "too short"}
+    )
+
+    assert answer.status_code == 202
+    request = ApprovalRequest.objects.get()
+    assert answer.json()["approval"] == str(request.pk)
+    assert (answer.json()["name"], answer.json()["policy"]) == ("New", before)
+    assert client.get(url).json()["policy"] == before
+    assert (request.kind, request.reason, request.needed) == ("policy_change", "too short", 1)
+    assert request.diff_words == ["tokens may live without limit, not for 30 days"]
+    assert events(organization_id=acme.pk)[-1] == "approval.requested allowed"
+
+    decisions.approve(request, digest=request.diff_digest, by=session(second))
+
+    after = client.get(url)
+    assert after.json()["policy"] == {**before, "maximum_lifetime_days": None}
+    changed = last_event(action="policy.changed")
+    assert (changed.reason, changed.data) == (
+        "too short",
+        {"changes": {"maximum_lifetime_days": [30, None]}, "approval": str(request.pk)},
+    )
+    assert client.patch(url, {"policy": {"maximum_lifetime_days": 7}}).status_code == 200  # stricter: at once
 
 
 # Members
