@@ -7,6 +7,7 @@ class Action(models.TextChoices):
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     SESSION_REFUSED = "session.refused"
+    SESSION_CHECKED = "session.checked"  # the password was asked for again
     PASSWORD_CHANGED = "password.changed"
     PASSWORD_RESET_REQUESTED = "password.reset_requested"
     PASSWORD_RESET = "password.reset"

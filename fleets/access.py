@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,12 @@ from django.utils.functional import SimpleLazyObject
 from audit.actions import Action, Outcome
 from audit.trail import Target, record
 from config.edge.access import Actor
+from config.edge.clock import now
 from fleets import holdings
 from fleets.authority import PrincipalRights
 from fleets.models import Membership, Organization, User
+
+FRESH_FOR = timedelta(minutes=10)  # after a sign-in, or after the password was asked for again
 
 
 def themselves(user: Any) -> User:
@@ -24,7 +28,8 @@ def themselves(user: Any) -> User:
 
 
 class PersonAccess:
-    """A person in their own browser session. `session_id`: its row, where a request came by it."""
+    """A person in their own browser session. `session_id`: its row, where a request came by it; `checked_at`: when it
+    was last proven there that it is them."""
 
     is_browser_session = True
     is_operator = False
@@ -32,15 +37,22 @@ class PersonAccess:
     behind: frozenset[UUID] = frozenset()
     on_behalf_of: Actor | None = None
 
-    def __init__(self, user: User, session_id: UUID | None = None) -> None:
+    def __init__(
+        self, user: User, session_id: UUID | None = None, checked_at: datetime | None = None
+    ) -> None:
         self.user = user
         self.session_id = session_id
+        self.checked_at = checked_at
         self._rights: dict[UUID, PrincipalRights] = {}
         self._organization_ids: frozenset[UUID] | None = None
 
     @cached_property
     def actor(self) -> Actor:
         return self.user.as_actor()
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.checked_at is not None and abs(now() - self.checked_at) <= FRESH_FOR
 
     def organization_ids(self) -> frozenset[UUID]:
         if self._organization_ids is None:
@@ -95,6 +107,7 @@ class TrustedAccess:
     user: User | None = None
     is_operator: bool = True
     is_browser_session: bool = field(default=False, init=False)
+    is_fresh: bool = field(default=False, init=False)
     token_id: str | None = field(default=None, init=False)
     behind: frozenset[UUID] = field(default=frozenset(), init=False)
 

@@ -23,7 +23,7 @@ class PersonAccessMiddleware:
         if session is None:
             sessions.forget(request)
             return self.get_response(request)
-        attach(request, PersonAccess(themselves(request.user), session.pk))
+        attach(request, PersonAccess(themselves(request.user), session.pk, session.checked_at))
         response = self.get_response(request)
         sessions.follow(session, request)
         return response

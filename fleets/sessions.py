@@ -76,6 +76,7 @@ def begin(request: HttpRequest, user: User) -> None:
         "user_agent": asked.user_agent[:200],
         "started_at": now(),
         "last_seen_at": now(),
+        "checked_at": now(),
         "ended_at": None,
     }
     SignedInSession.objects.update_or_create(seen, digest=_digest(request.session.session_key))

@@ -46,7 +46,7 @@ class BrowserSessionAuthentication(SessionAuthentication):
         if session is None:
             return None
         user = themselves(found[0])
-        return user, PersonAccess(user, session.pk)
+        return user, PersonAccess(user, session.pk, session.checked_at)
 
 
 def refused_without_organization(user: User) -> None:

@@ -7,6 +7,7 @@ from rest_framework.test import APIClient
 
 from audit.models import Event
 from config.edge.access import Access
+from config.edge.clock import now
 from fleets import (
     access,
     entries,
@@ -212,6 +213,11 @@ def make_consequences(**heard: Any) -> Consequences:
 def session(user: User) -> Access:
     """The person in their browser session, as verbs see them."""
     return PersonAccess(User.objects.get(pk=user.pk))
+
+
+def fresh_session(user: User) -> Access:
+    """As `session`, by somebody who has just signed in."""
+    return PersonAccess(User.objects.get(pk=user.pk), checked_at=now())
 
 
 def acting(issued: Issued) -> Access:

@@ -20,6 +20,7 @@ class TokenAccess:
     """A call by a token: acts as its principal, within ceiling, grants and the principal's rights."""
 
     is_browser_session = False
+    is_fresh = False
     is_operator = False
 
     def __init__(self, proven: Proven) -> None:

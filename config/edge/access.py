@@ -55,6 +55,10 @@ class Access(Protocol):
         """A person's own interactive session: some things are never done by a token."""
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether a person has just proven that it is them: by signing in, or by their password again."""
+
+    @property
     def is_operator(self) -> bool:
         """The command line on the server, which holds the database anyway."""
 

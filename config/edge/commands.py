@@ -93,6 +93,7 @@ class RowVerb:
     form: type[CommandForm] = CommandForm
     template: str = "admin/command.html"
     is_grave: bool = False
+    needs_fresh_check: bool = False  # the password is asked for again where that was longer ago
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
@@ -220,6 +221,8 @@ class ScopedAdmin(ModelAdmin):
     def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks, POST does it."""
         row, by = self.row(request, object_id), access_of(request)
+        if verb.needs_fresh_check and not by.is_fresh and verb.may(by, row):
+            return to_fresh_check(request)
         form = verb.form(request.POST if request.method == "POST" else None, by=by, row=row)
         frame = self.frame(request)  # before the verb: afterwards nothing may fail the answer
         status = 200
@@ -316,6 +319,11 @@ class ScopedAdmin(ModelAdmin):
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         return None
+
+
+def to_fresh_check(request: HttpRequest) -> HttpResponse:
+    """To the page that asks for the password again, and leads back to this one."""
+    return redirect(f"{reverse('admin:check')}?{urlencode({'next': request.path})}")
 
 
 def together(querysets: Iterable[QuerySet[Any]], none: QuerySet[Any]) -> QuerySet[Any]:

@@ -1,6 +1,7 @@
 """The estate's pages in the admin. Importing the package registers them, and who may sign in."""
 
 from fleets.admin import (
+    check,
     entrance,
     inventory,
     machines,
@@ -13,6 +14,7 @@ from fleets.admin import (
 )
 
 __all__ = [
+    "check",
     "entrance",
     "inventory",
     "machines",

@@ -9,6 +9,7 @@ from fleets.api.invitations import Invitations
 from fleets.api.machines import MachineActions, Machines
 from fleets.api.organizations import Members, Organizations
 from fleets.api.owners import ApplicationMembers, Applications, FleetMembers, Fleets, GroupMembers, Groups
+from fleets.api.reauthentication import ReauthenticateView
 from fleets.api.rules import Entries
 from fleets.api.technical_users import TechnicalUsers
 
@@ -32,4 +33,8 @@ router.register("scopes", Scopes, "scope")
 router.register("roles", Roles, "role")
 router.register("acl", Entries, "entry")
 
-urlpatterns = [*router.urls, path("", include("audit.api.urls"))]
+urlpatterns = [
+    *router.urls,
+    path("reauthenticate/", ReauthenticateView.as_view(), name="reauthenticate"),
+    path("", include("audit.api.urls")),
+]
