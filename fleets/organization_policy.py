@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from config.edge.refusals import Invalid
-from fleets.models import Membership, Organization
+from fleets.models import DECIDING_ROLES, Membership, Organization
 from fleets.scopes import Risk, Scope
 
 MOST_APPROVALS = 5
 LONGEST_LIFETIME = 3650  # days, of tokens; of a limit on their disuse too
 LONGEST_REQUEST = 30 * 24  # hours
-DECIDERS = (Membership.Role.OWNER, Membership.Role.APPROVER)  # the roles that hold approvals:decide
+DECIDERS = tuple(DECIDING_ROLES)  # no entry lets anybody else decide
 KINDS = ("personal", "fleet", "group", "organization", "application", "technical_user")  # of tokens
 ROLES = tuple(Membership.Role.values)
 

@@ -3,18 +3,28 @@
 from datetime import timedelta
 
 from config.edge.clock import now
+from fleets.scopes import Risk
 from tokens.models import Token, TokenMachine
+from tokens.rules import Violation, is_open, violations_of
 
 UNUSED_AFTER = timedelta(days=90)
+WIDE_FROM = Risk.MEDIUM  # below it nobody is asked why a token works from everywhere
+ABOUT_ITS_END = frozenset({Violation.NEVER_NOT_ALLOWED, Violation.LIFETIME_TOO_LONG})
 
 
 def hints_of(token: Token) -> list[str]:
     if token.is_ended:
         return []
     at = now()
-    hints = []
-    if token.expires_at is None and token.lifetime is None:
+    found = violations_of(token, at)
+    hints = [name_of(violation) for violation in found]
+    if token.expires_at is None and token.lifetime is None and ABOUT_ITS_END.isdisjoint(found):
         hints.append("never_expires")
+    networks = token.restrictions.networks
+    if is_open(networks):
+        hints.append("open_network")
+    elif networks is None and token.risk >= WIDE_FROM and Violation.NETWORK_REQUIRED not in found:
+        hints.append("no_network_limit")
     if token.rotation_due_at and token.rotation_due_at <= at:
         hints.append("rotation_overdue")
     if (token.last_used_at or token.created_at) <= at - UNUSED_AFTER:
@@ -22,6 +32,11 @@ def hints_of(token: Token) -> list[str]:
     if any(is_gone(row, token) for row in token.machine_rows.all()):
         hints.append("machine_gone")
     return hints
+
+
+def name_of(violation: Violation) -> str:
+    """A token that holds too much does so by several scopes; one that is asked for is refused for the first."""
+    return "scopes_above_ceiling" if violation is Violation.SCOPE_ABOVE_CEILING else violation.value
 
 
 def is_gone(row: TokenMachine, token: Token) -> bool:

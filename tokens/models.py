@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Lower
 
 from approvals.models import ApprovalRequest
@@ -19,7 +19,17 @@ from config.edge.clock import now
 from config.edge.ids import uuid7
 from config.edge.refusals import IllegalMove
 from fleets import currency
-from fleets.models import NAME, AccessRule, Application, Fleet, Group, Machine, Organization, User
+from fleets.models import (
+    NAME,
+    AccessRule,
+    Application,
+    Fleet,
+    Group,
+    Machine,
+    Membership,
+    Organization,
+    User,
+)
 from fleets.paths import ROOT
 from fleets.scopes import Risk, Scope
 from tokens import secret
@@ -64,9 +74,16 @@ class TokenQuerySet(models.QuerySet["Token"]):
         return self.filter(pk__in=found.values("pk"))
 
     def deciding(self) -> "TokenQuerySet":
-        """With everything that deciding about a token needs, in a fixed number of queries."""
+        """With everything that deciding about a token needs, in a fixed number of queries.
+
+        `owner_role`: of a person who owns it, in the organization, where they are active there.
+        """
+        theirs = Membership.objects.active().filter(
+            user=OuterRef("owner_user"), organization=OuterRef("organization")
+        )
         related = self.select_related("organization", "principal", "open_emergency", *OWNER_COLUMNS)
-        return related.prefetch_related("scope_rows", "grants")
+        together = related.prefetch_related("scope_rows", "grants")
+        return together.annotate(owner_role=Subquery(theirs.values("role")[:1]))
 
     def presented(self) -> "TokenQuerySet":
         """With everything that showing a token needs, in a fixed number of queries."""
@@ -317,7 +334,9 @@ class Token(models.Model):
         """
         if ended := [token for token in locked if token.is_ended]:
             raise IllegalMove(f"A token that is {ended[0].status} can't become {cls.Status.REVOKED}.")
-        currency.change_all(locked, status=cls.Status.REVOKED, status_reason=status_reason)
+        currency.change_all(
+            locked, status=cls.Status.REVOKED, status_reason=status_reason, open_request=None
+        )
 
     def claim(self) -> None:
         """Raise the version if status and version are still those that were read; else Conflict."""

@@ -143,10 +143,6 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
     def active(self) -> "MembershipQuerySet":
         return self.present().filter(suspended_at=None)
 
-    def deciding(self) -> "MembershipQuerySet":
-        """Whose role lets them decide on approvals; no entry gives that to anybody else."""
-        return self.filter(Q(role__in=DECIDING_ROLES) | Q(user__is_superuser=True))
-
 
 class Membership(models.Model):
     """A person in an organization. Rejoining makes a new row."""

@@ -14,6 +14,23 @@ SOON = timedelta(days=7)
 NAMED = 3  # scopes and machines that a list names one by one
 
 HINTS = {
+    "kind_not_allowed": (
+        "Every call of it is refused: the organization’s policy lets people of its owner’s role have none of its kind."
+    ),
+    "scopes_above_ceiling": (
+        "The organization’s policy lets it use only some of its scopes: "
+        "the others are more than its owner’s role may have."
+    ),
+    "never_not_allowed": (
+        "Every call of it is refused: the organization’s policy wants tokens to end. Give it an expiry."
+    ),
+    "lifetime_too_long": "It ends before its expiry: the organization’s policy lets no token live so long.",
+    "network_required": (
+        "Every call of it is refused: the organization’s policy wants a token of its risk to work from named networks "
+        "only."
+    ),
+    "open_network": "Its allowed networks are all addresses, which limits nothing.",
+    "no_network_limit": "It works from everywhere. Name the networks from which it is used.",
     "never_expires": "It never expires. Give it an end, or make sure that somebody rotates it.",
     "rotation_overdue": "Its rotation is overdue: give it a new secret.",
     "unused_90_days": "It has not been used for 90 days. Revoke it if nobody needs it.",
