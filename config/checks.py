@@ -50,6 +50,26 @@ def _about_proxy(text: str) -> CheckMessage | None:
 
 
 @register(Tags.security)
+def check_outgoing_networks(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    return [message for text in settings.OUTGOING_NETWORKS if (message := _about_outgoing(text))]
+
+
+def _about_outgoing(text: str) -> CheckMessage | None:
+    hint = "Name the internal networks of your receivers in OUTGOING_NETWORKS, such as 10.20.0.0/16."
+    try:
+        network = ip_network(text)
+    except ValueError as error:
+        return Error(f"OUTGOING_NETWORKS: {error}.", hint=hint, id="tokenhouse.E014")
+    if network.prefixlen < WIDEST_PROXY[network.version]:
+        return Error(
+            f"OUTGOING_NETWORKS allows {text}: whoever adds a webhook could reach nearly everything from here.",
+            hint=hint,
+            id="tokenhouse.E015",
+        )
+    return None
+
+
+@register(Tags.security)
 def check_redis_databases(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
     redis = settings.REDIS
     if len({redis.cache, redis.state, redis.broker}) == 3:

@@ -58,6 +58,11 @@ SETTINGS = (
         "Networks of proxies whose X-Forwarded-For and -Proto are believed; none by default.",
     ),
     Setting(
+        "OUTGOING_NETWORKS",
+        "",
+        "Internal networks that webhooks may be sent to, over http and to any port too; none by default.",
+    ),
+    Setting(
         "EMAIL_URL",
         "consolemail://",
         "Server that takes mail: `smtp+tls://user:password@host:587`, `smtp+ssl://…`, `smtp://host:25`. The default "

@@ -133,6 +133,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")  # networks whose X-Forwarded-For is read; none by default
+OUTGOING_NETWORKS = env.words("OUTGOING_NETWORKS")  # internal ones that webhooks may reach; none by default
 PEPPERS = env.peppers("TOKENHOUSE_PEPPERS")  # {number: key}; the highest number digests new secrets
 
 # Mail

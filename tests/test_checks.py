@@ -11,7 +11,7 @@ from django.core.checks import run_checks
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ONE = "unix:///tmp/valkey.sock?db=0"
-SAFE: dict[str, str] = {"TRUSTED_PROXIES": "10.0.0.0/28,192.0.2.7"}
+SAFE: dict[str, str] = {"TRUSTED_PROXIES": "10.0.0.0/28,192.0.2.7", "OUTGOING_NETWORKS": "10.20.0.0/16"}
 UNSAFE = [
     ({"TOKENHOUSE_PEPPERS": "1:abab"}, "tokenhouse.E001"),
     ({"TRUSTED_PROXIES": "10.0.0.5/24"}, "tokenhouse.E002"),
@@ -19,6 +19,8 @@ UNSAFE = [
     ({"TRUSTED_PROXIES": "::/0"}, "tokenhouse.E003"),
     ({"CACHE_URL": ONE, "STATE_URL": ONE}, "tokenhouse.E004"),
     ({"CACHE_URL": ONE, "BROKER_URL": ONE}, "tokenhouse.E004"),
+    ({"OUTGOING_NETWORKS": "internal"}, "tokenhouse.E014"),
+    ({"OUTGOING_NETWORKS": "0.0.0.0/0"}, "tokenhouse.E015"),
     ({"DEBUG": "true", "BIND": "192.0.2.1"}, "tokenhouse.E005"),
 ]
 
