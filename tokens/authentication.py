@@ -10,7 +10,7 @@ from config.edge.access import Actor, Rights
 from config.edge.clock import now
 from fleets.holdings import NOTHING
 from fleets.models import User
-from tokens import credentials, verification
+from tokens import credentials, denials, verification
 from tokens.decision import Ask, Denial, decide
 from tokens.models import Token, TokenSecret
 from tokens.verification import CredentialRefused, Proven
@@ -70,8 +70,7 @@ class TokenAccess:
     def refresh(self) -> None:
         """Inside a verb's transaction: what was ended meanwhile ends here, what was narrowed is narrower."""
         self.proven = verification.unmixed(self._read_again)
-        ask = Ask(scope=None, path=None, now=now())
-        verdict = decide(self.proven.record, ask)
+        verdict = decide(self.proven.record, _question())
         denial = verdict.denial or (None if self.proven.record.generations else Denial.TOKEN_INVALID)
         if denial:
             self._ended_by = denial
@@ -80,22 +79,21 @@ class TokenAccess:
     def _read_again(self) -> Proven:
         token = Token.objects.deciding().get(pk=self.token_id)
         shown = TokenSecret.objects.get(pk=self.proven.shown.pk)
-        return Proven(token, shown, verification.compiled_record(token, shown))
+        record = verification.compiled_record(token, shown)
+        return Proven(token, shown, record, self.proven.bypassed)
 
     def note(self, scope: str, path: str, organization_id: UUID, *, allowed: bool) -> None:
         """One event a call: the first question that is allowed, or the one that is refused."""
         if allowed:
             self._record_use(scope, path)
             return
-        ask = Ask(scope=scope, path=path, now=now())
-        verification.record_denial(self.proven, Denial.INSUFFICIENT_SCOPE, ask)
+        denials.record_denial(self.proven, Denial.INSUFFICIENT_SCOPE, _question(scope, path))
         self._is_recorded = True
 
     def settle(self) -> None:
         """The end of a call: what is not in the trail yet. A token that ended while its verb ran was refused."""
         if self._ended_by:
-            ask = Ask(scope=None, path=None, now=now())
-            verification.record_denial(self.proven, self._ended_by, ask)
+            denials.record_denial(self.proven, self._ended_by, _question())
             return
         self._record_use(None, None)
 
@@ -105,6 +103,11 @@ class TokenAccess:
             self._is_recorded = True
 
 
+def _question(scope: str | None = None, path: str | None = None) -> Ask:
+    """What this call asks, from where it comes."""
+    return Ask(scope=scope, path=path, now=now(), address=context.current().address)
+
+
 class TokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer`, `X-Auth-Token` or `PVEAPIToken=`: one of them. A bad one never becomes a cookie."""
 
@@ -112,10 +115,9 @@ class TokenAuthentication(BaseAuthentication):
         credential = credentials.extract(request.META)
         if credential is None:
             return None
-        ask = Ask(scope=None, path=None, now=now(), address=context.current().address)
-        proven, verdict = verification.verify(credential, ask)
+        proven, verdict = verification.verify(credential, _question())
         if verdict.denial or proven is None:
-            raise CredentialRefused(verdict.denial or Denial.TOKEN_INVALID)
+            raise verification.refusal_of(verdict)
         return proven.token.principal, TokenAccess(proven)
 
     def authenticate_header(self, request: Request) -> str:

@@ -11,6 +11,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from tokens.restrictions import UNRESTRICTED, Restrictions, admits_address, admits_moment
+
 if TYPE_CHECKING:
     from config.edge.access import Rights
 
@@ -48,6 +50,10 @@ class Denial(StrEnum):
     TOKEN_EXPIRED = "token_expired"
     TOKEN_DISABLED = "token_disabled"
     OWNER_INACTIVE = "owner_inactive"
+    POLICY_REFUSED = "policy_refused"
+    NETWORK_NOT_ALLOWED = "network_not_allowed"
+    OUTSIDE_ACCESS_WINDOW = "outside_access_window"
+    RATE_LIMITED = "rate_limited"
     INSUFFICIENT_SCOPE = "insufficient_scope"
 
 
@@ -61,6 +67,10 @@ STATUS_OF_DENIAL: dict[Denial, int] = {
     Denial.TOKEN_EXPIRED: HTTPStatus.UNAUTHORIZED,
     Denial.TOKEN_DISABLED: HTTPStatus.UNAUTHORIZED,
     Denial.OWNER_INACTIVE: HTTPStatus.UNAUTHORIZED,
+    Denial.POLICY_REFUSED: HTTPStatus.UNAUTHORIZED,
+    Denial.NETWORK_NOT_ALLOWED: HTTPStatus.FORBIDDEN,
+    Denial.OUTSIDE_ACCESS_WINDOW: HTTPStatus.FORBIDDEN,
+    Denial.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Denial.INSUFFICIENT_SCOPE: HTTPStatus.FORBIDDEN,
 }
 
@@ -79,6 +89,18 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class EmergencyWindow:
+    """While it is open, and it alone, a token's networks and access windows are lifted. Nothing else ever is."""
+
+    id: UUID
+    starts_at: datetime
+    ends_at: datetime
+
+    def is_open(self, now: datetime) -> bool:
+        return self.starts_at <= now < self.ends_at
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A token compiled for deciding: immutable, and all that a decision or a secret's proof reads."""
 
@@ -91,6 +113,9 @@ class Record:
     rights: "Rights"
     generations: tuple[Generation, ...] = ()
     expired_at: datetime | None = None  # recorded: from then on no clock revives it
+    restrictions: Restrictions = UNRESTRICTED
+    emergency: EmergencyWindow | None = None
+    policy_refused: bool = False  # by its organization's policy, for another reason than its age
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +132,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer: no denial is a yes; else the denial and the name of the check that gave it."""
+    """The answer: no denial is a yes; else the denial and the name of the check that gave it.
+
+    `bypassed` names the checks that would have denied, but for the record's emergency window.
+    """
 
     denial: Denial | None = None
     check: str | None = None
+    bypassed: tuple[str, ...] = ()
+    retry_after: int | None = None  # seconds until the rate admits a call
 
     @property
     def is_allowed(self) -> bool:
@@ -121,12 +151,17 @@ Check = Callable[[Record, Ask], Denial | None]
 
 
 def decide(record: Record, ask: Ask) -> Verdict:
-    """The first denial in the order of CHECKS, else yes."""
+    """The first denial in the order of CHECKS, else yes. The rate is no check of these: asking it is an effect."""
+    is_emergency = record.emergency is not None and record.emergency.is_open(ask.now)
+    bypassed: tuple[str, ...] = ()
     for check in CHECKS:
         denial = check(record, ask)
-        if denial is not None:
-            return Verdict(denial, check.__name__)
-    return ALLOWED
+        if denial is None:
+            continue
+        if not (is_emergency and check in LIFTED):
+            return Verdict(denial, check.__name__, bypassed)
+        bypassed += (check.__name__,)
+    return Verdict(bypassed=bypassed) if bypassed else ALLOWED
 
 
 def derive_status(
@@ -155,6 +190,19 @@ def owner(record: Record, ask: Ask) -> Denial | None:
     return None if record.owner_active else Denial.OWNER_INACTIVE
 
 
+def organization_policy(record: Record, ask: Ask) -> Denial | None:
+    return Denial.POLICY_REFUSED if record.policy_refused else None
+
+
+def network(record: Record, ask: Ask) -> Denial | None:
+    """Where a list is set, an address that nobody knows is not in it."""
+    return None if admits_address(record.restrictions, ask.address) else Denial.NETWORK_NOT_ALLOWED
+
+
+def window(record: Record, ask: Ask) -> Denial | None:
+    return None if admits_moment(record.restrictions, ask.now) else Denial.OUTSIDE_ACCESS_WINDOW
+
+
 def scope_and_path(record: Record, ask: Ask) -> Denial | None:
     """The scope must be effective at exactly the asked path, or on some path where none is asked."""
     if ask.scope is None:
@@ -163,7 +211,16 @@ def scope_and_path(record: Record, ask: Ask) -> Denial | None:
     return None if ask.scope in held else Denial.INSUFFICIENT_SCOPE
 
 
-CHECKS: tuple[Check, ...] = (organization, status, owner, scope_and_path)
+CHECKS: tuple[Check, ...] = (
+    organization,
+    status,
+    owner,
+    organization_policy,
+    network,
+    window,
+    scope_and_path,
+)
+LIFTED = frozenset({network, window})  # by an open emergency window
 ALLOWED = Verdict()
 
 _DERIVED = {stored: DerivedStatus(stored) for stored in Status}

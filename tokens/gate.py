@@ -4,6 +4,7 @@
 exist answers exactly as one whose token this is not.
 """
 
+from dataclasses import replace
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +21,8 @@ from fleets.scopes import Scope
 from tokens import credentials, verification
 from tokens.credentials import Credential
 from tokens.decision import Ask, Denial
-from tokens.verification import CredentialRefused, Proven, record_denial, record_use
+from tokens.denials import record_denial
+from tokens.verification import CredentialRefused, Proven, record_use
 
 NOBODY = UUID(int=0)  # the organization of a door that does not exist: no token is of it
 METHODS = ("GET", "HEAD", "POST")
@@ -69,13 +71,13 @@ def _verified(request: HttpRequest) -> tuple[Proven, str]:
     )
     proven, verdict = verification.verify(credential, ask)
     if verdict.denial or proven is None or organization is None:
-        raise CredentialRefused(verdict.denial or Denial.TOKEN_INVALID)
+        raise verification.refusal_of(verdict)
     try:
         path = places.resolved(organization.pk, text)
     except Invalid:  # malformed, or of nothing that exists: nobody holds anything there
         path = ""
     if not path or scope not in proven.record.rights.at(path):
-        asked = Ask(scope=scope, path=path or text, now=ask.now, organization_id=organization.pk)
+        asked = replace(ask, scope=scope, path=path or text)
         record_denial(proven, Denial.INSUFFICIENT_SCOPE, asked)
         raise InsufficientScope(scope, path or "this path")
     record_use(proven, scope=scope, path=path)

@@ -87,7 +87,11 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
     def presented(self) -> "TokenQuerySet":
         """With everything that showing a token needs, in a fixed number of queries."""
-        return self.deciding().prefetch_related("machine_rows__machine__fleet")
+        return (
+            self.deciding()
+            .select_related("open_emergency__started_by")
+            .prefetch_related("machine_rows__machine__fleet")
+        )
 
 
 def _owned_by(column: str, of_kind: Q) -> Q:
@@ -334,9 +338,7 @@ class Token(models.Model):
         """
         if ended := [token for token in locked if token.is_ended]:
             raise IllegalMove(f"A token that is {ended[0].status} can't become {cls.Status.REVOKED}.")
-        currency.change_all(
-            locked, status=cls.Status.REVOKED, status_reason=status_reason, open_request=None
-        )
+        currency.change_all(locked, status=cls.Status.REVOKED, status_reason=status_reason, open_request=None)
 
     def claim(self) -> None:
         """Raise the version if status and version are still those that were read; else Conflict."""
@@ -492,12 +494,15 @@ class DenialTally(models.Model):
     token = models.ForeignKey(Token, models.CASCADE, related_name="+")
     address = models.CharField(max_length=45, blank=True)
     code = models.CharField(max_length=40)
+    door = models.CharField(max_length=36, blank=True)  # id of the other organization whose door was tried
     minute = models.DateTimeField()
     count = models.PositiveIntegerField(default=0)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["token", "address", "code", "minute"], name="one_tally_a_minute")
+            models.UniqueConstraint(
+                fields=["token", "address", "code", "door", "minute"], name="one_tally_a_minute"
+            )
         ]
         indexes = [models.Index(fields=["minute"], name="tally_by_minute")]
 

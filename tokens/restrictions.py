@@ -11,15 +11,13 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Any
 
+from config.edge import written_rates
 from config.edge.networks import Network, parse_address, parse_network_or_address
 
 MOST_NETWORKS = 100
 MOST_WINDOWS = 20
-MOST_CALLS = 1_000_000  # in a period
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # as datetime.weekday() counts
 DAY = 1440  # minutes
-PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}  # seconds
-RATE = re.compile(r"([1-9][0-9]{0,6})/(second|minute|hour|day)")
 TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 LONGEST_SHOWN = 60  # characters of what was sent, in the words that refuse it
 
@@ -32,7 +30,7 @@ class Rate:
     seconds: int
 
     def __str__(self) -> str:
-        return f"{self.count}/{_PERIOD_OF[self.seconds]}"
+        return written_rates.write_rate(self.count, self.seconds)
 
     def is_within(self, other: "Rate") -> bool:
         """Whether whoever keeps this one keeps the other one too."""
@@ -105,12 +103,10 @@ def parse_networks(value: Any) -> tuple[Network, ...]:
 
 def parse_rate(value: Any) -> Rate:
     """`N/second`, `N/minute`, `N/hour` or `N/day`; ValueError says in words what is wrong."""
-    match = RATE.fullmatch(value) if isinstance(value, str) else None
-    if match is None or int(match[1]) > MOST_CALLS:
-        raise ValueError(
-            f"N/second, N/minute, N/hour or N/day with N from 1 to {MOST_CALLS}, as 3/second; null is no restriction."
-        )
-    return Rate(int(match[1]), PERIODS[match[2]])
+    try:
+        return Rate(*written_rates.parse_rate(value))
+    except ValueError as error:
+        raise ValueError(f"{error} null is no restriction.") from None
 
 
 def parse_windows(value: Any) -> tuple[Window, ...]:
@@ -271,4 +267,3 @@ def _shown(value: Any) -> str:
 
 _WEEK = 7 * DAY
 _ALWAYS = (1 << _WEEK) - 1
-_PERIOD_OF = {seconds: name for name, seconds in PERIODS.items()}

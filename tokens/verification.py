@@ -5,26 +5,35 @@ Always from the database: a bounded number of queries a call, one event, the las
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import transaction
 
-from audit.actions import Action, Outcome
-from audit.trail import Target, record
-from config.edge import context
+from audit.actions import Action
+from audit.trail import record
+from config.edge import context, rate
 from config.edge.access import Actor
 from config.edge.clock import now
 from config.edge.refusals import DomainError, Unavailable
 from fleets import holdings
 from fleets.authority import TokenRights
-from tokens import peppers, secret
+from tokens import denials, peppers, secret
 from tokens.credentials import Credential
-from tokens.decision import STATUS_OF_DENIAL, Ask, Denial, Generation, Record, Status, Verdict, decide
+from tokens.decision import (
+    STATUS_OF_DENIAL,
+    Ask,
+    Denial,
+    EmergencyWindow,
+    Generation,
+    Record,
+    Status,
+    Verdict,
+    decide,
+)
 from tokens.models import Token, TokenSecret
 from tokens.rights import ceiling_of, rows_of
 
@@ -40,6 +49,10 @@ DETAIL = {
     Denial.TOKEN_EXPIRED: "This token has expired.",
     Denial.TOKEN_DISABLED: "This token is disabled.",
     Denial.OWNER_INACTIVE: "The owner of this token is not active.",
+    Denial.POLICY_REFUSED: "The policy of its organization does not allow this token.",
+    Denial.NETWORK_NOT_ALLOWED: "This token may not be used from this network.",
+    Denial.OUTSIDE_ACCESS_WINDOW: "This token may not be used at this time.",
+    Denial.RATE_LIMITED: "This token was used too often. Try again later.",
     Denial.INSUFFICIENT_SCOPE: "This token does not hold the scope there.",
 }
 
@@ -47,7 +60,7 @@ DETAIL = {
 class CredentialRefused(DomainError):
     """A credential that does not count, as the problem document says it (RFC 6750, 3)."""
 
-    def __init__(self, denial: Denial) -> None:
+    def __init__(self, denial: Denial, *, retry_after: int | None = None) -> None:
         super().__init__(DETAIL[denial], code=denial.value)
         self.denial = denial
         self.status = int(STATUS_OF_DENIAL[denial])
@@ -58,15 +71,19 @@ class CredentialRefused(DomainError):
                 else f', error="invalid_token", error_description="{denial}"'
             )
             self.headers["WWW-Authenticate"] = f'Bearer realm="tokenhouse"{error}'
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
 
 
 @dataclass(frozen=True)
 class Proven:
-    """A token whose secret was shown: its row, the generation that was shown, and the compiled record."""
+    """A token whose secret was shown: its row, the generation that was shown, the compiled record, and what this
+    call needed an emergency window for."""
 
     token: Token
     shown: TokenSecret
     record: Record
+    bypassed: tuple[str, ...] = ()
 
     @property
     def actor(self) -> Actor:
@@ -81,7 +98,7 @@ Found = TypeVar("Found", bound=Proven | None)
 
 
 def verify(credential: Credential | Denial | None, ask: Ask) -> tuple[Proven | None, Verdict]:
-    """Steps 1 to 4 of the decision, and 7 where the ask names a scope. What is refused of a known token is recorded;
+    """Steps 1 to 6 of the decision, and 7 where the ask names a scope. What is refused of a known token is recorded;
     what is allowed is not yet: `record_use` does that, once, when the call's question is known.
     """
     if credential is None:
@@ -92,9 +109,29 @@ def verify(credential: Credential | Denial | None, ask: Ask) -> tuple[Proven | N
     if proven is None:
         return None, Verdict(Denial.TOKEN_INVALID)
     verdict = _named_otherwise(credential, proven) or _rotated_away(proven) or decide(proven.record, ask)
+    verdict = _counted(proven.record, verdict)
+    proven = replace(proven, bypassed=verdict.bypassed)
     if verdict.denial:
-        record_denial(proven, verdict.denial, ask)
+        denials.record_denial(proven, verdict.denial, ask)
     return proven, verdict
+
+
+def refusal_of(verdict: Verdict) -> DomainError:
+    """What a call is told that may not go on."""
+    return CredentialRefused(verdict.denial or Denial.TOKEN_INVALID, retry_after=verdict.retry_after)
+
+
+def _counted(record: Record, verdict: Verdict) -> Verdict:
+    """Count the call, if it came as far as its rate. A full window overrides what the scope would say: who is told
+    which scopes are missing has used up a call. The rest of the answer says how many there are left."""
+    limit = record.restrictions.rate
+    if limit is None or verdict.denial not in (None, Denial.INSUFFICIENT_SCOPE):
+        return verdict
+    usage = rate.consume(f"token:{record.token_id}", limit.count, limit.seconds)
+    context.current().headers.update(rate.headers("token", usage, limit.seconds))
+    if usage.allowed:
+        return verdict
+    return replace(verdict, denial=Denial.RATE_LIMITED, check="rate", retry_after=usage.retry_after)
 
 
 def prove(credential: Credential) -> Proven | None:
@@ -148,57 +185,23 @@ def compiled_record(token: Token, shown: TokenSecret) -> Record:
         owner_active=principal.is_active,
         rights=TokenRights(ceiling, rows_of(token, ceiling), principal.rights),
         generations=(generation,) if generation.is_live(now()) else (),
+        restrictions=token.restrictions,
+        emergency=_emergency_of(token),
     )
+
+
+def _emergency_of(token: Token) -> EmergencyWindow | None:
+    window = token.open_emergency
+    if window is None or window.ended_at is not None:
+        return None
+    return EmergencyWindow(window.pk, window.starts_at, window.ends_at)
 
 
 def record_use(proven: Proven, *, scope: str | None, path: str | None) -> None:
     """The one event of an allowed call, and the last use where the one that is kept is a minute old."""
     with transaction.atomic():
-        record(Action.TOKEN_USED, by=proven, target=proven.token, data=_asked(proven, scope, path))
+        record(Action.TOKEN_USED, by=proven, target=proven.token, data=denials.asked(proven, scope, path))
         _touch(proven)
-
-
-def record_denial(proven: Proven, denial: Denial, ask: Ask) -> None:
-    """The one event of a refused call; where another organization's door was tried, it learns of the attempt too."""
-    data = _asked(proven, ask.scope, ask.path)
-    with transaction.atomic():
-        record(
-            Action.TOKEN_DENIED,
-            by=proven,
-            target=proven.token,
-            outcome=Outcome.DENIED,
-            reason=denial.value,
-            data=data,
-        )
-        if (
-            ask.organization_id
-            and ask.organization_id.int
-            and ask.organization_id != proven.token.organization_id
-        ):
-            _record_foreign(ask.organization_id, denial)
-
-
-class _Foreigner:
-    """A token of another organization, of which this one learns nothing but that it was tried."""
-
-    actor = Actor("anonymous", "", "a token of another organization")
-    on_behalf_of = None
-
-
-def _record_foreign(organization_id: UUID, denial: Denial) -> None:
-    target = Target("token", "", "a token of another organization", organization_id)
-    record(Action.TOKEN_DENIED, by=_Foreigner(), target=target, outcome=Outcome.DENIED, reason=denial.value)
-
-
-def _asked(proven: Proven, scope: str | None, path: str | None) -> dict[str, Any]:
-    asked = context.current()
-    return {
-        "scope": scope,
-        "path": path,
-        "generation": proven.shown.generation,
-        "method": asked.method,
-        "address_path": asked.path,
-    }
 
 
 def _rotated_away(proven: Proven) -> Verdict | None:

@@ -13,6 +13,11 @@ def now() -> datetime:
     return datetime.now(UTC) + _ahead.get()
 
 
+def ahead() -> timedelta:
+    """How far this thread's clock is ahead of the machine's: for who takes the time elsewhere."""
+    return _ahead.get()
+
+
 @contextmanager
 def at(instant: datetime) -> Iterator[None]:
     """Let this thread's clock show `instant` and run on from there: for the demo's history, and for tests."""

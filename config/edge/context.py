@@ -19,7 +19,7 @@ CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 @dataclass
 class RequestContext:
-    """Facts of one request, command or task. Only the last two fields change while it runs."""
+    """Facts of one request, command or task. Only the last three fields change while it runs."""
 
     request_id: str = field(default_factory=lambda: str(uuid7()))
     client_request_id: str | None = None
@@ -29,6 +29,7 @@ class RequestContext:
     path: str = ""
     effective_everywhere: bool = True  # False once a committed change could not be published to every process
     idempotency: "Claim | None" = None
+    headers: dict[str, str] = field(default_factory=dict)  # that the answer has, whatever it is
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)

@@ -38,6 +38,8 @@ class RequestContextMiddleware:
             response["X-Request-ID"] = bound.request_id
             if bound.client_request_id:
                 response["X-Client-Request-ID"] = bound.client_request_id
+            for name, value in bound.headers.items():
+                response[name] = value
             for name, value in HEADERS.items():
                 response.setdefault(name, value)
             if not request.path.startswith("/static/"):

@@ -16,6 +16,7 @@ from tokens.decision import (
     Ask,
     Denial,
     DerivedStatus,
+    EmergencyWindow,
     Generation,
     Record,
     Status,
@@ -23,6 +24,7 @@ from tokens.decision import (
     decide,
     derive_status,
 )
+from tokens.restrictions import Restrictions, parse_networks, parse_windows
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
@@ -60,11 +62,19 @@ RECORD = Record(
 )
 ASK = Ask(scope="machines:read", path="/fleets/edge", now=NOW, address="192.0.2.7", organization_id=HERE)
 
+OFFICE = Restrictions(networks=parse_networks(["198.51.100.0/24"]))
+NIGHTS = Restrictions(windows=parse_windows([{"days": ["wed"], "start": "22:00", "end": "06:00"}]))
+OFFICE_AT_NIGHT = replace(OFFICE, windows=NIGHTS.windows)
+EMERGENCY = EmergencyWindow(UUID(int=9), NOW, NOW + timedelta(hours=1))
+
 # One way to fail each check, in the order of the decision.
 FAILURES: list[tuple[str, dict[str, object], Denial]] = [
     ("organization", {"organization_id": ELSEWHERE}, Denial.TOKEN_INVALID),
     ("status", {"status": Status.DISABLED}, Denial.TOKEN_DISABLED),
     ("owner", {"owner_active": False}, Denial.OWNER_INACTIVE),
+    ("organization_policy", {"policy_refused": True}, Denial.POLICY_REFUSED),
+    ("network", {"restrictions": OFFICE}, Denial.NETWORK_NOT_ALLOWED),
+    ("window", {"restrictions": NIGHTS}, Denial.OUTSIDE_ACCESS_WINDOW),
     ("scope_and_path", {"rights": TableRights()}, Denial.INSUFFICIENT_SCOPE),
 ]
 
@@ -84,11 +94,13 @@ def test_each_check_alone_denies_and_is_named(check: str, changes: dict[str, obj
     assert not verdict.is_allowed
 
 
-@pytest.mark.parametrize("failing", [c for n in range(2, 5) for c in itertools.combinations(FAILURES, n)])
+@pytest.mark.parametrize("failing", [c for n in range(2, 8) for c in itertools.combinations(FAILURES, n)])
 def test_of_several_failures_the_first_in_order_is_the_answer(
     failing: tuple[tuple[str, dict[str, object], Denial], ...],
 ) -> None:
     changes = {name: value for _, change, _ in failing for name, value in change.items()}
+    if {"network", "window"} <= {check for check, _, _ in failing}:
+        changes["restrictions"] = OFFICE_AT_NIGHT
 
     verdict = decide(replace(RECORD, **changes), ASK)  # type: ignore[arg-type]
 
@@ -107,6 +119,9 @@ def test_each_check_can_be_asked_on_its_own() -> None:
         None,
         Denial.TOKEN_REVOKED,
         Denial.OWNER_INACTIVE,
+        None,
+        None,
+        None,
         Denial.INSUFFICIENT_SCOPE,
     ]
 
@@ -267,6 +282,64 @@ def test_deciding_reads_the_rights_only_where_they_are_asked_for() -> None:
     assert decide(replace(record, status=Status.REVOKED), ASK).denial is Denial.TOKEN_REVOKED
 
 
+@pytest.mark.parametrize("address", ["198.51.100.7", "::ffff:198.51.100.7"])
+def test_a_call_from_an_allowed_network_within_a_window_is_allowed(address: str) -> None:
+    record = replace(RECORD, restrictions=OFFICE_AT_NIGHT)
+    at_night = NOW.replace(hour=23)
+
+    assert decide(record, replace(ASK, address=address, now=at_night)) == Verdict()
+    for elsewhere in ("198.51.101.7", "::ffff:198.51.101.7", None, ""):
+        denied = decide(record, replace(ASK, address=elsewhere, now=at_night))
+        assert denied == Verdict(Denial.NETWORK_NOT_ALLOWED, "network")
+
+
+def test_an_open_emergency_window_lifts_network_and_window_and_says_which() -> None:
+    def bypassed(restrictions: Restrictions) -> tuple[str, ...]:
+        verdict = decide(replace(RECORD, restrictions=restrictions, emergency=EMERGENCY), ASK)
+        assert verdict.is_allowed
+        return verdict.bypassed
+
+    assert bypassed(OFFICE_AT_NIGHT) == ("network", "window")
+    assert bypassed(OFFICE) == ("network",)
+    assert bypassed(NIGHTS) == ("window",)
+    assert bypassed(Restrictions()) == ()
+
+
+@pytest.mark.parametrize(("check", "changes", "denial"), FAILURES)
+def test_an_emergency_window_lifts_nothing_else(
+    check: str, changes: dict[str, object], denial: Denial
+) -> None:
+    record = replace(RECORD, restrictions=OFFICE_AT_NIGHT, emergency=EMERGENCY)
+
+    verdict = decide(replace(record, **changes), ASK)  # type: ignore[arg-type]
+
+    assert verdict.is_allowed if check in ("network", "window") else verdict.denial is denial
+
+
+def test_a_denial_after_a_bypass_still_says_what_was_bypassed() -> None:
+    record = replace(RECORD, restrictions=OFFICE, emergency=EMERGENCY, rights=TableRights())
+
+    assert decide(record, ASK) == Verdict(Denial.INSUFFICIENT_SCOPE, "scope_and_path", ("network",))
+
+
+@pytest.mark.parametrize(
+    ("moment", "open_then"),
+    [
+        (NOW - INSTANT, False),
+        (NOW, True),
+        (EMERGENCY.ends_at - INSTANT, True),
+        (EMERGENCY.ends_at, False),
+        (EMERGENCY.ends_at + INSTANT, False),
+    ],
+)
+def test_an_emergency_window_is_open_from_its_start_until_its_end_and_not_at_it(
+    moment: datetime, open_then: bool
+) -> None:
+    record = replace(RECORD, restrictions=OFFICE, emergency=EMERGENCY)
+
+    assert decide(record, replace(ASK, now=moment)).is_allowed is open_then
+
+
 def test_every_denial_has_its_http_status() -> None:
     assert {denial.value: int(status) for denial, status in STATUS_OF_DENIAL.items()} == {
         "credential_missing": 401,
@@ -278,6 +351,10 @@ def test_every_denial_has_its_http_status() -> None:
         "token_expired": 401,
         "token_disabled": 401,
         "owner_inactive": 401,
+        "policy_refused": 401,
+        "network_not_allowed": 403,
+        "outside_access_window": 403,
+        "rate_limited": 429,
         "insufficient_scope": 403,
     }
     assert set(STATUS_OF_DENIAL) == set(Denial)

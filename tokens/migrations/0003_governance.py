@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ),
                 ("address", models.CharField(blank=True, max_length=45)),
                 ("code", models.CharField(max_length=40)),
+                ("door", models.CharField(blank=True, max_length=36)),
                 ("minute", models.DateTimeField()),
                 ("count", models.PositiveIntegerField(default=0)),
             ],
@@ -172,7 +173,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="denialtally",
             constraint=models.UniqueConstraint(
-                fields=("token", "address", "code", "minute"), name="one_tally_a_minute"
+                fields=("token", "address", "code", "door", "minute"), name="one_tally_a_minute"
             ),
         ),
         migrations.AddIndex(

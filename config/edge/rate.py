@@ -1,0 +1,157 @@
+"""How often: a counter that admits at most so many calls in any period, whatever process asks it.
+
+It slides: what is counted are the calls admitted in the period that ends now. Up to SLOTS calls are remembered one by
+one; more are remembered in that many parts of the period, each of which counts until its last call is out. So it never
+admits more, and at most a 60th of the period late. One script in Valkey; where that is away, one row in the database,
+and the window may begin anew once.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from math import ceil
+
+from django.db import transaction
+from redis.commands.core import Script
+from redis.exceptions import RedisError
+
+from config.edge import clock
+from config.edge.models import RateCounter
+from config.edge.redis import breaker, state
+from config.edge.written_rates import PERIODS
+
+SLOTS = 60
+SECOND = (
+    1_000_000  # microseconds, in which this module counts: they fit into the numbers of Lua and JSON alike
+)
+
+# `consume` alone is what another script includes. It answers: admitted or not, how many more it would admit now,
+# microseconds until it would admit one, microseconds until it would admit one more than now.
+CONSUME = f"""
+local function consume(key, count, period, now)
+  local packed = redis.call('GET', key)
+  local kept, total, was_set_back = {{}}, 0, false
+  for _, entry in ipairs(packed and cmsgpack.unpack(packed) or {{}}) do
+    local calls, last = entry[1], entry[2]
+    if last > now then last, was_set_back = now, true end
+    if last + period > now then
+      kept[#kept + 1], total = {{calls, last}}, total + calls
+    end
+  end
+  local is_admitted = total < count
+  if is_admitted then
+    local newest, width = kept[#kept], math.ceil(period / {SLOTS})
+    total = total + 1
+    if newest and count > {SLOTS} and math.floor(newest[2] / width) == math.floor(now / width) then
+      newest[1], newest[2] = newest[1] + 1, now
+    else
+      kept[#kept + 1] = {{1, now}}
+    end
+  end
+  if is_admitted or was_set_back then
+    redis.call('SET', key, cmsgpack.pack(kept), 'PX', math.ceil(period / 1000) + 1000)
+  end
+  local left, wait = total, 0
+  for _, entry in ipairs(kept) do
+    if left < count then break end
+    left, wait = left - entry[1], entry[2] + period - now
+  end
+  local grows = wait > 0 and wait or kept[1][2] + period - now
+  return {{is_admitted and 1 or 0, math.max(count - total, 0), wait, grows}}
+end
+"""
+SCRIPT = f"""{CONSUME}
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * {SECOND} + tonumber(time[2]) + tonumber(ARGV[3])
+return consume(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), now)
+"""
+Entries = list[list[int]]  # [calls, instant of the last one in microseconds], the oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What asking came to. `retry_after` and `reset` are whole seconds: until a call would be admitted (0: now), and
+    until `remaining` grows."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    retry_after: int
+    reset: int
+
+
+def consume(key: str, count: int, seconds: int) -> Usage:
+    """Admit a call, and count it, if fewer than `count` were admitted in the last `seconds`. Never open: where neither
+    Valkey nor the database answers, it raises what the database raises."""
+    try:
+        answer = breaker.call(lambda: _in_valkey(key, count, seconds))
+    except RedisError:
+        answer = _in_database(key, count, seconds)
+    is_admitted, remaining, wait, grows = answer
+    return Usage(bool(is_admitted), count, remaining, _seconds(wait), _seconds(grows))
+
+
+def headers(name: str, usage: Usage, seconds: int) -> dict[str, str]:
+    """What an answer says of a limit (draft-ietf-httpapi-ratelimit-headers)."""
+    return {
+        "RateLimit": f'"{name}";r={usage.remaining};t={usage.reset}',
+        "RateLimit-Policy": f'"{name}";q={usage.limit};w={seconds}',
+    }
+
+
+def forget() -> int:
+    """Drop the rows that count nothing any more; how many."""
+    before = clock.now() - timedelta(seconds=2 * max(PERIODS.values()))
+    return RateCounter.objects.filter(touched_at__lt=before).delete()[0]
+
+
+def slide(entries: Entries, count: int, period: int, now: int) -> tuple[Entries, tuple[int, int, int, int]]:
+    """The same as the script, on plain values: what is remembered afterwards, and the answer."""
+    kept = [[calls, min(last, now)] for calls, last in entries if min(last, now) + period > now]
+    total = sum(calls for calls, _ in kept)
+    is_admitted = total < count
+    if is_admitted:
+        width = -(-period // SLOTS)
+        total += 1
+        if kept and count > SLOTS and kept[-1][1] // width == now // width:
+            kept[-1] = [kept[-1][0] + 1, now]
+        else:
+            kept.append([1, now])
+    left, wait = total, 0
+    for calls, last in kept:
+        if left < count:
+            break
+        left, wait = left - calls, last + period - now
+    return kept, (int(is_admitted), max(count - total, 0), wait, wait or kept[0][1] + period - now)
+
+
+def _in_valkey(key: str, count: int, seconds: int) -> tuple[int, int, int, int]:
+    ahead = clock.ahead() // timedelta(microseconds=1)
+    answer = _script()(keys=[f"rate:{key}:{seconds}"], args=[count, seconds * SECOND, ahead])
+    is_admitted, remaining, wait, grows = answer
+    return is_admitted, remaining, wait, grows
+
+
+def _in_database(key: str, count: int, seconds: int) -> tuple[int, int, int, int]:
+    name = f"{key}:{seconds}"
+    with transaction.atomic():
+        RateCounter.objects.bulk_create(
+            [RateCounter(key=name, touched_at=clock.now())], ignore_conflicts=True
+        )
+        row = RateCounter.objects.select_for_update().get(pk=name)
+        at = clock.now()  # after the lock was waited for
+        entries, answer = slide(
+            row.buckets.get("calls", []), count, seconds * SECOND, int(at.timestamp() * SECOND)
+        )
+        row.buckets, row.touched_at = {"calls": entries}, at
+        row.save(update_fields=["buckets", "touched_at"])
+    return answer
+
+
+@lru_cache(maxsize=1)
+def _script() -> Script:
+    return state().register_script(SCRIPT)
+
+
+def _seconds(microseconds: int) -> int:
+    return ceil(microseconds / SECOND)
