@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, F, Q, Value
 
 from audit.trail import Target
 from config.edge.clock import now
@@ -28,8 +28,32 @@ class ApprovalRequestQuerySet(models.QuerySet["ApprovalRequest"]):
         """Open, and still in time."""
         return self.open().filter(expires_at__gt=now())
 
-    def about(self, kind: str, subject_id: str) -> "ApprovalRequestQuerySet":
-        return self.filter(kind=kind, subject_id=subject_id)
+    def overdue(self) -> "ApprovalRequestQuerySet":
+        """Out of time, and not yet recorded as lapsed."""
+        return self.open().filter(expires_at__lte=now())
+
+    def half_over(self) -> "ApprovalRequestQuerySet":
+        """Waiting for at least half of its time, and nobody was reminded."""
+        at = Value(now(), models.DateTimeField())
+        past = ExpressionWrapper(at - F("opened_at"), models.DurationField())
+        left = ExpressionWrapper(F("expires_at") - at, models.DurationField())
+        return self.waiting().filter(reminded_at=None).alias(past=past, left=left).filter(past__gte=F("left"))
+
+    def with_status(self, status: str) -> "ApprovalRequestQuerySet":
+        """By `derived_status`: what is out of time has lapsed, recorded or not."""
+        if status == ApprovalRequest.Status.OPEN:
+            return self.waiting()
+        if status == ApprovalRequest.Status.LAPSED:
+            return self.filter(
+                Q(status=status) | Q(status=ApprovalRequest.Status.OPEN, expires_at__lte=now())
+            )
+        return self.filter(status=status)
+
+    def presented(self) -> "ApprovalRequestQuerySet":
+        """With what lists and pages show, in a fixed number of queries."""
+        decisions = models.Prefetch("decisions", Decision.objects.select_related("user"))
+        originators = models.Prefetch("originators", User.objects.only("pk"))
+        return self.select_related("organization", "requested_by").prefetch_related(decisions, originators)
 
 
 class ApprovalRequest(models.Model):
@@ -107,6 +131,16 @@ class ApprovalRequest(models.Model):
     @property
     def is_in_time(self) -> bool:
         return now() < self.expires_at
+
+    @property
+    def is_waiting(self) -> bool:
+        """Open and in time: it can be decided."""
+        return self.is_open and self.is_in_time
+
+    @property
+    def derived_status(self) -> str:
+        """What is out of time has lapsed, recorded or not."""
+        return self.Status.LAPSED if self.is_open and not self.is_in_time else self.Status(self.status)
 
     def move_to(self, status: str) -> None:
         """Close it, by compare-and-set; else IllegalMove or Conflict."""

@@ -1,19 +1,23 @@
 """An organization's policy as a subject: a weaker one is itself decided, under the policy that it would weaken."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from approvals.models import ApprovalRequest, Ids
+from approvals.models import ApprovalRequest, Diff, Ids
 from approvals.requests import open_request
-from approvals.subjects import Proposal
+from approvals.subjects import Offer, Proposal, digest_of
 from config.edge.access import Access
 from config.edge.refusals import Conflict, Invalid
 from fleets import currency, organizations
+from fleets.holdings import rights_of
 from fleets.models import Organization
-from fleets.organization_policy import OrganizationPolicy, parsed, policy_of, told, weakened
-from fleets.scopes import Risk
+from fleets.organization_policy import OrganizationPolicy, parsed, policy_of, weakened
+from fleets.paths import ROOT
+from fleets.scopes import Risk, Scope
 
 KIND = "policy_change"
+MOST_SHOWN = 200  # characters of one value
 
 
 def weaker(organization: Organization, after: OrganizationPolicy, reason: str, by: Access) -> UUID | None:
@@ -25,7 +29,7 @@ def weaker(organization: Organization, after: OrganizationPolicy, reason: str, b
     request = open_request(
         KIND,
         organization,
-        _proposal(before, after),
+        _proposal(before, _parts(before, after)),
         organization=organization,
         needed=needed,
         reason=reason,
@@ -36,41 +40,49 @@ def weaker(organization: Organization, after: OrganizationPolicy, reason: str, b
 
 
 class PolicyChanges:
-    """The handler of policies."""
+    """The handler of policies. A diff is `{base, changes: {part: [before, after]}}`: `base` is the digest of the whole
+    policy that it was asked under, a part a policy's name, or `name.key` of one that is a map."""
 
     def lock(self, request: ApprovalRequest) -> None:
         currency.lock(request.organization)
 
     def recheck(self, request: ApprovalRequest) -> None:
-        """The parts that it is about are as they were."""
-        current = policy_of(Organization.objects.get(pk=request.organization_id)).as_json()
-        for name, (before, _) in request.diff["changes"].items():
-            if current.get(name) != before:
-                raise Conflict("The policy was changed since it was asked for.", code="diff_changed")
+        """The policy is as it was, and who asked could still change it."""
+        organization = Organization.objects.get(pk=request.organization_id)
+        if request.diff["base"] != _base(policy_of(organization)):
+            raise Conflict("The policy was changed since it was asked for.", code="diff_changed")
+        if Scope.PERMISSIONS_MANAGE not in rights_of(request.requested_by, organization.pk).at(ROOT):
+            raise Conflict(
+                "Who asked for it may not change the policy any more.", code="requester_lost_right"
+            )
 
     def parties(self, request: ApprovalRequest) -> Ids:
         return frozenset()
 
+    def offers(self, request: ApprovalRequest) -> Offer | None:
+        """One part more or less."""
+        changes: Diff = request.diff["changes"]
+        if len(changes) < 2:
+            return None
+        words = ((part, _told(part, before, after)) for part, (before, after) in sorted(changes.items()))
+        return Offer("changes", "What is approved", tuple(words))
+
     def narrow(self, request: ApprovalRequest, narrowed: dict[str, Any], by: Access) -> Proposal:
-        """`narrowed` names parts of the policy and what they shall become: nothing weaker than was asked for."""
+        """`{"changes": [the parts that are approved]}`; the others stay as they are. Nothing weaker comes of it."""
+        kept = _kept(request, narrowed)
         before = policy_of(Organization.objects.get(pk=request.organization_id))
-        asked = parsed(_asked(request), before=before)
-        beyond = set(narrowed) - set(request.diff["changes"])
-        if beyond:
-            raise Invalid.field(f"narrowed.{min(beyond)[:60]}", "This was not asked for.", "not_narrower")
-        less = parsed({**_asked(request), **narrowed}, before=before)
+        asked = parsed(_nested(request.diff["changes"]), before=before)
+        less = parsed(_nested(kept), before=before)
         if words := weakened(asked, less):
             raise Invalid.field(
-                "narrowed", f"This is weaker than what was asked for: {words[0]}.", "not_narrower"
+                "narrowed.changes", f"This is weaker than what was asked for: {words[0]}.", "not_narrower"
             )
-        if less == before:
-            raise Invalid.field("narrowed", "Nothing would be left; reject it instead.", "nothing_left")
-        return _proposal(before, less)
+        return _proposal(before, kept)
 
     def apply(self, request: ApprovalRequest, by: Access) -> None:
         organizations.apply_policy(
             Organization.objects.get(pk=request.organization_id),
-            changes=_asked(request),
+            changes=_nested(request.diff["changes"]),
             reason=request.reason,
             approval=request.pk,
             by=by,
@@ -80,12 +92,79 @@ class PolicyChanges:
         """Nothing was done, so nothing is left to undo."""
 
 
-def _proposal(before: OrganizationPolicy, after: OrganizationPolicy) -> Proposal:
-    changes = told(before, after)
-    words = weakened(before, after)
-    others = [f"{name} becomes {after.as_json()[name]}" for name in changes if not words]
-    return Proposal(Risk.HIGH, {"changes": changes}, tuple(words + others))
+def _kept(request: ApprovalRequest, narrowed: dict[str, Any]) -> Diff:
+    if beyond := set(narrowed) - {"changes"}:
+        raise Invalid.field(f"narrowed.{min(beyond)[:60]}", "Say `changes` alone.", "unknown_field")
+    chosen, changes = narrowed.get("changes"), request.diff["changes"]
+    if not isinstance(chosen, list) or not all(isinstance(part, str) for part in chosen):
+        raise Invalid.field("narrowed.changes", "A list of the parts that are approved.")
+    if beyond := set(chosen) - set(changes):
+        raise Invalid.field("narrowed.changes", f"{min(beyond)[:60]!r} was not asked for.", "not_narrower")
+    if not chosen:
+        raise Invalid.field("narrowed.changes", "Nothing would be left; reject it instead.", "nothing_left")
+    if set(chosen) == set(changes):
+        raise Invalid.field("narrowed.changes", "This is all of it; approve it as it is.", "not_narrower")
+    return {part: changes[part] for part in chosen}
 
 
-def _asked(request: ApprovalRequest) -> dict[str, Any]:
-    return {name: after for name, (_, after) in request.diff["changes"].items()}
+def _proposal(before: OrganizationPolicy, changes: Diff) -> Proposal:
+    return Proposal(Risk.HIGH, {"base": _base(before), "changes": changes}, tuple(_words(before, changes)))
+
+
+def _base(policy: OrganizationPolicy) -> str:
+    return digest_of(policy.as_json())
+
+
+def _parts(before: OrganizationPolicy, after: OrganizationPolicy) -> Diff:
+    """{part: [before, after]}, of maps key by key."""
+    was, becomes = _flat(before.as_json()), _flat(after.as_json())
+    return {part: [was[part], becomes[part]] for part in was if was[part] != becomes[part]}
+
+
+def _flat(policy: dict[str, Any]) -> Diff:
+    flat: Diff = {}
+    for name, value in policy.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _nested(changes: Diff) -> dict[str, Any]:
+    """The changes as `organizations.set_policy` takes them."""
+    nested: dict[str, Any] = {}
+    for part, (_, after) in changes.items():
+        name, _, key = part.partition(".")
+        if key:
+            nested.setdefault(name, {})[key] = after
+        else:
+            nested[name] = after
+    return nested
+
+
+def _words(before: OrganizationPolicy, changes: Diff) -> Iterator[str]:
+    """Each part once: what it weakens in words of its own, the others by what they become."""
+    for part, (was, becomes) in sorted(changes.items()):
+        alone = parsed(_nested({part: [was, becomes]}), before=before)
+        loosened = weakened(before, alone)
+        yield from loosened
+        takes_away = isinstance(was, list) and isinstance(becomes, list) and set(was) - set(becomes)
+        if not loosened or takes_away:
+            yield _told(part, was, becomes)
+
+
+def _told(part: str, before: Any, after: Any) -> str:
+    name, _, key = part.partition(".")
+    what = f"{name.replace('_', ' ')} ({key})" if key else name.replace("_", " ")
+    return f"{what}: {_shown(after)} instead of {_shown(before)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "no limit"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return (", ".join(value) or "none")[:MOST_SHOWN]
+    return str(value)

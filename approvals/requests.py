@@ -7,14 +7,14 @@ from approvals import announcements, policy
 from approvals.models import ApprovalRequest, Ids
 from approvals.subjects import Proposal, handler_of
 from audit.actions import Action
-from audit.trail import Auditable, record, record_all
+from audit.trail import Auditable, record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.refusals import Conflict, IllegalMove, require
+from config.edge.refusals import Conflict, IllegalMove
 from fleets import currency, deciders
 from fleets.models import Organization, User
-from fleets.organization_policy import policy_of
+from fleets.organization_policy import OrganizationPolicy, policy_of
 
 MOST_WORDS = 50  # of a diff, in an event
 
@@ -35,12 +35,11 @@ def open_request(
     `originators`: everybody behind it besides who calls; none of them decides. Conflict where too few others can.
     """
     about = subject.audit_target()
-    for earlier in ApprovalRequest.objects.open().filter(subject_type=about.type, subject_id=about.id):
-        supersede(currency.lock(earlier), by=by)
+    end_about(subject, by=by)
     rules = policy_of(organization)
     able = deciders.eligible(organization, rules)
     behind = originators | behind_of(by)
-    _require_reachable(needed, able if rules.self_approval else able - behind)
+    _require_reachable(needed, able, behind, rules)
     at = now()
     request = ApprovalRequest.objects.create(
         organization=organization,
@@ -70,13 +69,18 @@ def rewrite(
     request: ApprovalRequest, proposal: Proposal, *, needed: int, originators: Ids, by: Access
 ) -> None:
     """For verbs that hold the subject's lock: what waits has changed. Votes on what it was are void, and who changed it
-    is behind it too."""
+    is behind it too. Conflict where too few others could decide then."""
     request = currency.lock(request)
+    require_waiting(request)
+    rules = policy_of(request.organization)
+    request.originators.add(*User.objects.filter(pk__in=originators | behind_of(by)))
+    behind = frozenset(request.originators.values_list("pk", flat=True)) | {request.requested_by_id}
+    were_able = frozenset(request.eligible.values_list("pk", flat=True))
+    _require_reachable(needed, were_able & deciders.eligible(request.organization, rules), behind, rules)
     currency.claim(request, status=ApprovalRequest.Status.OPEN)
     replace_diff(request, proposal)
     request.needed = needed
     request.save(update_fields=["needed"])
-    request.originators.add(*User.objects.filter(pk__in=originators | behind_of(by)))
     record(Action.APPROVAL_REWRITTEN, by=by, target=request, data=told(request))
     announcements.opened(request)
 
@@ -89,11 +93,19 @@ def replace_diff(request: ApprovalRequest, proposal: Proposal) -> None:
     request.decisions.filter(voided_at=None).update(voided_at=now())
 
 
+def end_about(subject: Auditable, *, by: Access) -> None:
+    """For verbs that hold the subject's lock: what waits about it is superseded, by something newer or because the
+    subject is no longer what it was about."""
+    about = subject.audit_target()
+    for earlier in ApprovalRequest.objects.open().filter(subject_type=about.type, subject_id=about.id):
+        supersede(currency.lock(earlier), by=by)
+
+
 def supersede(request: ApprovalRequest, *, by: Access) -> None:
-    """For verbs that hold the subject's lock: something newer takes its place, or the subject is no longer what it was
-    about."""
+    """As `end_about`, of a request that the caller has locked."""
     request.move_to(ApprovalRequest.Status.SUPERSEDED)
     record(Action.APPROVAL_SUPERSEDED, by=by, target=request, data=told(request))
+    announcements.settled(request, by)
 
 
 def end_all(subject_type: str, ids: Iterable[str], *, reason: str, by: Access) -> None:
@@ -101,17 +113,19 @@ def end_all(subject_type: str, ids: Iterable[str], *, reason: str, by: Access) -
     for some in currency.in_parts(list(ids)):
         rows = ApprovalRequest.objects.open().filter(subject_type=subject_type, subject_id__in=some)
         locked = currency.lock_all(rows)
-        if locked:
-            currency.change_all(locked, status=ApprovalRequest.Status.WITHDRAWN, closed_at=now())
-            record_all(Action.APPROVAL_WITHDRAWN, by=by, targets=locked, reason=reason)
+        if not locked:
+            continue
+        currency.change_all(locked, status=ApprovalRequest.Status.WITHDRAWN, closed_at=now())
+        for request in locked:
+            record(Action.APPROVAL_WITHDRAWN, by=by, target=request, reason=reason, data=told(request))
 
 
 @verb(Action.APPROVAL_WITHDRAWN)
 def withdraw(request: ApprovalRequest, *, reason: str = "", by: Access) -> ApprovalRequest:
     """Take one's own request back."""
     fresh = locked_open(request, by)
-    require(policy.may_withdraw(by, fresh), "Only who asked for it takes it back.")
-    _require_open(fresh)
+    policy.require_may_withdraw(by, fresh)
+    require_open(fresh)
     return _ended(fresh, ApprovalRequest.Status.WITHDRAWN, Action.APPROVAL_WITHDRAWN, reason, by)
 
 
@@ -119,7 +133,7 @@ def withdraw(request: ApprovalRequest, *, reason: str = "", by: Access) -> Appro
 def lapse(request: ApprovalRequest, *, by: Access) -> ApprovalRequest:
     """Record that nobody decided in time. Since then it could not be decided any more; this tells who asked."""
     fresh = locked_open(request, by)
-    _require_open(fresh)
+    require_open(fresh)
     if fresh.is_in_time:
         raise IllegalMove("This request is still in time.")
     return _ended(fresh, ApprovalRequest.Status.LAPSED, Action.APPROVAL_LAPSED, "", by)
@@ -129,7 +143,7 @@ def lapse(request: ApprovalRequest, *, by: Access) -> ApprovalRequest:
 def remind(request: ApprovalRequest, *, by: Access) -> None:
     """Tell who may decide, once, that half of its time is over."""
     fresh = currency.lock(request)
-    if not fresh.is_open or fresh.reminded_at:
+    if not fresh.is_waiting or fresh.reminded_at:
         return
     fresh.reminded_at = now()
     fresh.save(update_fields=["reminded_at"])
@@ -143,6 +157,18 @@ def locked_open(request: ApprovalRequest, by: Access) -> ApprovalRequest:
     fresh = currency.lock(request)
     by.refresh()
     return fresh
+
+
+def require_open(request: ApprovalRequest) -> None:
+    if not request.is_open:
+        raise IllegalMove(f"This request is {request.status} already.")
+
+
+def require_waiting(request: ApprovalRequest) -> None:
+    """Open and in time, whether the end of its time was recorded or not."""
+    require_open(request)
+    if not request.is_in_time:
+        raise IllegalMove("Nobody decided on this request in time.", code="request_lapsed")
 
 
 def behind_of(by: Access) -> Ids:
@@ -166,18 +192,14 @@ def _ended(
     request.move_to(status)
     record(action, by=by, target=request, reason=reason, data=told(request))
     handler_of(request).discard(request, by, reason=reason)
-    announcements.settled(request)
+    announcements.settled(request, by)
     return request
 
 
-def _require_open(request: ApprovalRequest) -> None:
-    if not request.is_open:
-        raise IllegalMove(f"This request is {request.status} already.")
-
-
-def _require_reachable(needed: int, able: Ids) -> None:
-    if len(able) < needed:
+def _require_reachable(needed: int, able: Ids, behind: Ids, rules: OrganizationPolicy) -> None:
+    free = able if rules.self_approval else able - behind
+    if len(free) < needed:
         raise Conflict(
-            f"It needs {needed} approvals of others, and there are {len(able)} who could give one.",
+            f"It needs {needed} approvals of others, and there are {len(free)} who could give one.",
             code="approvers_missing",
         )

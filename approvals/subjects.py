@@ -12,7 +12,11 @@ from approvals.models import ApprovalRequest, Diff, Ids
 from config.edge.access import Access
 from fleets.scopes import Risk
 
-KINDS = ("token_issue", "token_change", "policy_change")
+KINDS = {  # what a request is called
+    "token_issue": "new token",
+    "token_change": "change of a token",
+    "policy_change": "change of policy",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,15 @@ class Proposal:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digest", digest_of(self.diff))
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What of a request can be left out: approving less says `{name: [the values that stay]}`."""
+
+    name: str
+    label: str
+    choices: tuple[tuple[str, str], ...]  # (value, what it is in words)
 
 
 class Handler(Protocol):
@@ -42,6 +55,9 @@ class Handler(Protocol):
 
     def parties(self, request: ApprovalRequest) -> Ids:
         """Who may not decide, besides its originators."""
+
+    def offers(self, request: ApprovalRequest) -> Offer | None:
+        """What somebody could leave out; None where it is all or nothing."""
 
     def narrow(self, request: ApprovalRequest, narrowed: dict[str, Any], by: Access) -> Proposal:
         """Less than was asked for; Invalid where it is not less. Writes what of the subject shows it already."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework.test import APIClient
 
+from approvals.models import ApprovalRequest
 from audit.models import Event
 from config.edge.access import Access
 from config.edge.clock import now
@@ -197,6 +198,35 @@ def organization_of(owner: Owner) -> Organization:
     if not isinstance(owner, User):
         return owner.organization
     return owner.memberships.get().organization if owner.is_person else owner.technical.organization
+
+
+def make_approver(organization: Organization, **fields: Any) -> User:
+    """Somebody who may decide on requests for approval there, with a mail address."""
+    name = f"approver-{next(_numbers)}"
+    user = make_person(**{"username": name, "email": f"{name}@example.org", **fields})
+    return make_member(organization, "approver", user=user).user
+
+
+def need_approvals(organization: Organization, high: int = 1, **policy: Any) -> None:
+    """Let whatever is of high risk, and a weaker policy, wait for this many approvals from now on."""
+    changes = {"approvals_needed": {"high": high}, **policy}
+    organizations.set_policy(as_stored(organization), changes=changes, by=operator)
+
+
+def make_request(
+    organization: Organization, *, by: User | None = None, reason: str = "", **changes: Any
+) -> ApprovalRequest:
+    """A weaker policy that waits, which an admin asked for; approvals have to be needed there."""
+    asked = changes or {"never_allowed": True, "self_approval": True}
+    by_whom = session(by or member(organization, "admin"))
+    key = organizations.set_policy(as_stored(organization), changes=asked, reason=reason, by=by_whom)
+    assert key is not None, "nothing had to be approved"
+    return ApprovalRequest.objects.get(pk=key)
+
+
+def as_stored(organization: Organization) -> Organization:
+    """Read anew: verbs want the version as it is."""
+    return Organization.objects.get(pk=organization.pk)
 
 
 def make_consequences(**heard: Any) -> Consequences:

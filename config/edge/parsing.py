@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -11,6 +12,7 @@ from rest_framework.parsers import BaseParser
 from config.edge.refusals import Invalid
 
 DEEPEST = 20  # levels of nesting
+BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # Hangul fillers and the empty Braille pattern
 
 
 class StrictJSONParser(BaseParser):
@@ -95,3 +97,10 @@ def _printable(key: str) -> str:
 def is_plain_text(text: str) -> bool:
     """Text without NUL and lone surrogates, as every database stores it."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def has_words(text: str) -> bool:
+    """Whether anything visible is in it: spaces, zero-width and control characters say nothing."""
+    return any(
+        unicodedata.category(character)[0] in "LNPS" and character not in BLANK_LETTERS for character in text
+    )

@@ -2,9 +2,10 @@
 
 import pytest
 
+from config.edge.parsing import has_words
 from config.edge.refusals import Invalid
 from fleets.scopes import RISK_OF, Risk, Scope, parse_scopes
-from tokens.risk import has_words, require_reason, risk_of
+from tokens.risk import require_reason, risk_of
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.edge.parsing import has_words
 from config.edge.serializers import StrictSerializer, Text
 from config.edge.views import NO_STORE, EdgeView
 from fleets.scopes import Scope
@@ -14,7 +15,6 @@ from fleets.visibility import organization as organization_of
 from tokens import revocation
 from tokens.api import lookup
 from tokens.kinds import Kind
-from tokens.risk import has_words
 
 
 class RevokeAllSerializer(StrictSerializer):
