@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from config.edge.access import Rights
-from config.edge.clock import now
 from fleets.authority import exceeding
 from fleets.paths import ROOT, closure, unnamed_child
-from tokens.changes import Edit, Unchanged
-from tokens.models import Token
+from tokens import restrictions
+from tokens.spec import Spec, instant
 from tokens.wishes import Settled
 
 MOST_WORDS = 50  # of what was gained, and of what was lost, in an event
@@ -39,17 +38,25 @@ class Effect:
         }
 
 
-def effect_of(token: Token, change: Edit, before: Settled, after: Settled) -> Effect:
-    """Compared at every path where the two can differ, and in how long the token works.
+def effect_of(before: Spec, after: Spec, *, had_expired: bool = False) -> Effect:
+    """Compared at every path where the two can differ, in how long the token works, and in what restricts it.
 
-    A larger ceiling is more even where no row gives it: roles in rows may grow up to it.
+    A larger ceiling is more even where no row gives it: roles in rows may grow up to it. Of what was recorded as
+    expired (`had_expired`) any other expiry is more: it works again.
     """
-    gained, lost = exceeding(after.granted, before.granted), exceeding(before.granted, after.granted)
-    everywhere = closure(before.granted.paths | after.granted.paths | {ROOT})
-    longer, shorter = _ends(token, change)
+    old, new = before.access, after.access
+    gained, lost = exceeding(new.granted, old.granted), exceeding(old.granted, new.granted)
+    everywhere = closure(old.granted.paths | new.granted.paths | {ROOT})
+    longer, shorter = _ends(before, after, had_expired=had_expired)
+    looser, tighter = restrictions.told(before.restrictions, after.restrictions)
     return Effect(
-        (*longer, *_of_ceiling(after, before, gained), *told(gained, everywhere, after.granted, keeps=True)),
-        (*shorter, *_of_ceiling(before, after, lost), *told(lost, everywhere, after.granted, keeps=False)),
+        (
+            *longer,
+            *looser,
+            *_of_ceiling(new, old, gained),
+            *told(gained, everywhere, new.granted, keeps=True),
+        ),
+        (*shorter, *tighter, *_of_ceiling(old, new, lost), *told(lost, everywhere, new.granted, keeps=False)),
     )
 
 
@@ -111,16 +118,19 @@ def _of_ceiling(larger: Settled, smaller: Settled, pairs: list[tuple[str, str]])
     return [f"{scope} in the ceiling" for scope in sorted(larger.ceiling - smaller.ceiling - told_of)]
 
 
-def _ends(token: Token, change: Edit) -> tuple[list[str], list[str]]:
+def _ends(before: Spec, after: Spec, *, had_expired: bool) -> tuple[list[str], list[str]]:
     """What a new expiry gains, and what it loses. A lifetime that waits for its approval counts as if it began now."""
-    end = token.expires_at if token.lifetime is None else now() + token.lifetime
-    new = end if isinstance(change.expires_at, Unchanged) else change.expires_at
+    if (before.expires_at, before.lifetime) == (after.expires_at, after.lifetime):
+        return [], []
+    end, new = before.ends_at, after.ends_at
+    if had_expired:
+        return [f"use {until(new)}, after it had expired"], []
     if new == end:
         return [], []
     if new is None or (end is not None and new > end):
-        return [f"use {_until(new)}, not {_until(end)}"], []
-    return [], [f"use {_until(end)}, now {_until(new)}"]
+        return [f"use {until(new)}, not {until(end)}"], []
+    return [], [f"use {until(end)}, now {until(new)}"]
 
 
-def _until(end: datetime | None) -> str:
-    return "for ever" if end is None else f"until {end.isoformat().replace('+00:00', 'Z')}"
+def until(end: datetime | None) -> str:
+    return "for ever" if end is None else f"until {instant(end)}"

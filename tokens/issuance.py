@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
+from approvals.requests import behind_of
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
@@ -12,12 +13,13 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, require
 from fleets.models import Organization
-from fleets.organization_policy import policy_of
-from tokens import limits, peppers, policy, principals, secret, wishes
+from tokens import limits, peppers, policy, principals, secret, waiting, wishes
 from tokens.kinds import COLUMN, Owner, kind_of
 from tokens.models import Token, TokenSecret
+from tokens.restrictions import UNRESTRICTED, Restrictions
 from tokens.risk import require_reason, risk_of
 from tokens.secret import Secret
+from tokens.spec import restriction_columns
 
 # who issues speaks of wishes, grants and expiries: said here too, so that callers need one module
 from tokens.wishes import Expiry as Expiry
@@ -44,12 +46,14 @@ def issue(
     wish: Wish,
     expiry: Expiry | None = None,
     rotate_every: timedelta | None = None,
+    restrictions: Restrictions = UNRESTRICTED,
     reason: str = "",
     by: Access,
 ) -> Issued:
     """Issue a token for an owner of any kind; `expiry` None is the organization's default lifetime.
 
-    Pending where the organization's policy wants its risk approved; the secret is shown all the same, once.
+    Where the organization's policy wants its risk approved, it is pending and its `open_request` waits; the secret is
+    shown all the same, once. Conflict where too few others could approve it.
     """
     wishes.lock_vmids(organization, wish)
     limits.lock_owner(organization, owner, by)
@@ -61,9 +65,10 @@ def issue(
     risk = risk_of(settled.ceiling, privilege_separation=wish.privilege_separation)
     if not by.is_operator:
         require_reason(risk, reason)
-    rules = policy_of(Organization.objects.get(pk=organization.pk))  # as it is now, whenever the row was read
-    waits = rules.approvals_for(risk) > 0 and not by.is_operator
+    rules = waiting.rules_of(organization)
+    waits = waiting.approvals_for(risk, rules, by)
     expiry = limits.bounded(expiry, rules.default_lifetime, by)
+    restrictions = limits.inherited(restrictions, by)
     at = now()
     kind = kind_of(owner)
     token = Token(
@@ -83,12 +88,13 @@ def issue(
         lifetime=expiry.lifetime if waits else None,
         expires_at=expiry.at if waits or expiry.lifetime is None else at + expiry.lifetime,
         rotate_every=rotate_every,
+        **restriction_columns(restrictions),
     )
     setattr(token, COLUMN[kind], owner)
     token.principal = principals.make(token, owner, role_of_principal)
     _insert(token)
     wishes.write(token, settled)
-    fresh = new_secret(token, generation=1)
+    fresh = new_secret(token, generation=1, by=by)
     data = {
         "kind": token.kind,
         "owner": token.owner_label,
@@ -97,13 +103,20 @@ def issue(
         "risk": risk.label,
         "status": token.status,
         "expires_at": token.expires_at,
+        "restrictions": restrictions.as_json(),
     }
     record(Action.TOKEN_ISSUED, by=by, target=token, reason=reason, data=data)
+    if waits:
+        waiting.open_issue(token, needed=waits, reason=reason, by=by)
     return Issued(token.presented(), fresh)
 
 
-def new_secret(token: Token, *, generation: int) -> Secret:
-    """Make a secret and keep its digest: the only place that does."""
+def new_secret(token: Token, *, generation: int, by: Access) -> Secret:
+    """Make a secret, and keep its digest and who is shown it: the only place that does.
+
+    Who is shown it are the users behind the caller, and whoever knows the secret of a token that calls.
+    """
+    knowing = behind_of(by) | waiting.shown_to(by.token_id)
     text = secret.generate(token.kind, token.pk)
     number, pepper = peppers.for_a_new_secret()
     TokenSecret.objects.create(
@@ -112,6 +125,7 @@ def new_secret(token: Token, *, generation: int) -> Secret:
         digest=secret.digest(text, pepper),
         pepper_id=number,
         created_at=now(),
+        shown_to=sorted(str(pk) for pk in knowing),
     )
     return Secret(text)
 

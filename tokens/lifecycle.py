@@ -1,64 +1,78 @@
-"""What happens to a token after its issue: edit, rotate, disable, enable. How it ends is in revocation."""
+"""What happens to a token after its issue: edit, restrict, rotate, disable, enable. How it ends is in revocation."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
+from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
-from fleets import holdings
 from fleets.authority import NONE
-from fleets.models import Organization
-from fleets.organization_policy import policy_of
-from fleets.scopes import Risk, Scope
-from tokens import changes, limits, policy, principals, wishes
+from fleets.scopes import Scope
+from tokens import changes, limits, policy, principals, waiting, wishes
 from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
 from tokens.changes import Edit as Edit
 from tokens.changes import Unchanged as Unchanged
-from tokens.effects import effect_of
+from tokens.effects import Effect, effect_of
 from tokens.issuance import Issued, new_secret
 from tokens.kinds import ACTS_AS_OWNER
 from tokens.models import Grant, Token, TokenSecret
+from tokens.restrictions import Restrictions
 from tokens.revocation import NOT_YOURS
 from tokens.revocation import revoke as revoke  # the last move of a life, for who calls the others
-from tokens.risk import require_reason, risk_of
-from tokens.wishes import Settled
+from tokens.risk import require_reason
+from tokens.spec import Spec, spec_of, store
 
 LONGEST_OVERLAP = timedelta(days=7)
 
 
 @verb(Action.TOKEN_EDITED)
 def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
-    """Edit a token. Narrowing needs the right to manage it; widening, the right to issue the result now."""
+    """Edit a token. Narrowing needs the right to manage it; widening, the right to issue the result now.
+
+    A widening that the policy wants approved waits as a whole: the token is as it was, but `has_waiting_change`. Any
+    edit supersedes a change that waits.
+    """
     is_itself = by.token_id == token.pk
     require(is_itself or policy.may_manage(by, token), NOT_YOURS)
     if token.is_ended:
         raise IllegalMove(f"A token that is {token.status} can't be changed.")
+    if not isinstance(change.restrictions, Unchanged) and not has_words(reason):
+        raise Invalid.field("reason", "Say why it is restricted otherwise.", "required")
     if isinstance(change.wish, wishes.Wish):
         wishes.lock_vmids(token.organization, change.wish)
-    before, after = wishes.settled_of(token), changes.after(token, change, by)
+    before = spec_of(token)
+    after = changes.after(token.organization, token.owner, before, change, by)
     if token.kind not in ACTS_AS_OWNER:  # its owner before its technical user: the one order of locks
         limits.lock_list(token.organization, token.owner)
-    if after.ceiling != before.ceiling:
-        principals.suit(token, after.ceiling, is_narrower=after.ceiling < before.ceiling)
-    effect = effect_of(token, change, before, after)
+    role = suiting(token, before, after)
+    effect = effect_of(before, after, had_expired=token.expired_at is not None)
     only_narrows = change.is_of_access_only and not effect.widens
     require(only_narrows or not is_itself, "A token only narrows itself.", "widens_itself")
-    risk = risk_of(after.ceiling, privilege_separation=token.privilege_separation)
     if effect.widens:
-        _require_may_widen(token, change, after, by)
-        _require_settled_at_once(token, risk, reason, by)
-    token.claim()
-    written = _write(token, change, before, after, risk)
-    differing = {name: pair for name, pair in written.items() if pair[0] != pair[1]}
-    data = {"changes": differing, **effect.as_json()}
-    record(Action.TOKEN_EDITED, by=by, target=token, reason=reason, data=data)
+        limits.lock_owner(token.organization, token.owner, by)
+        require_may_widen(token, after, role, by)
+        if not by.is_operator:
+            require_reason(after.risk, reason)
+        needed = waiting.approvals_for(after.risk, waiting.rules_of(token.organization), by)
+        if needed and token.status != Token.Status.PENDING:
+            waiting.open_change(token, before, after, needed=needed, reason=reason, by=by)
+            return token.presented()
+    carry_out(token, before, after, effect=effect, role=role, reason=reason, by=by)
+    waiting.note_edit(token, after, widens=effect.widens, by=by)
     return token.presented()
+
+
+@verb(Action.TOKEN_EDITED)
+def restrict(token: Token, *, restrictions: Restrictions, reason: str, by: Access) -> Token:
+    """Restrict a token otherwise: an edit, so that a looser network, rate or window may have to wait."""
+    return edit(token, change=Edit(restrictions=restrictions), reason=reason, by=by)
 
 
 @verb(Action.TOKEN_ROTATED)
@@ -86,7 +100,7 @@ def rotate(
             "A newer secret of this token is in use; rotate with that one.", code="newer_secret_in_use"
         )
     previous_until = _end_generations(newest, older, _end_of_overlap(token, overlap, at), at)
-    fresh = new_secret(token, generation=newest.generation + 1)
+    fresh = new_secret(token, generation=newest.generation + 1, by=by)
     token.rotated_at = at
     token.save(update_fields=["rotated_at"])
     data = {
@@ -130,6 +144,47 @@ def naming_role(organization_id: UUID, role: str, gaining: frozenset[Scope] = NO
     return list(rows.values_list("token_id", flat=True).distinct().order_by("token_id"))
 
 
+def suiting(token: Token, before: Spec, after: Spec) -> str | None:
+    """The role that its technical user gets with a change of its ceiling; None where it stays."""
+    old, new = before.access.ceiling, after.access.ceiling
+    return None if old == new else principals.role_suiting(token, new, is_narrower=new < old)
+
+
+def require_may_widen(token: Token, after: Spec, role: str | None, by: Access) -> None:
+    """Only who could issue what the token is then. The caller holds the lock of its owner."""
+    require(
+        policy.may_issue_for(by, token.owner, token.organization),
+        "Only who could issue this token may let it do more.",
+        "widening_refused",
+    )
+    _require_may_give(token, after, role, by)
+
+
+def carry_out(
+    token: Token,
+    before: Spec,
+    after: Spec,
+    *,
+    effect: Effect,
+    role: str | None,
+    reason: str,
+    approval: UUID | None = None,
+    by: Access,
+) -> None:
+    """For verbs that asked who may: make the token what it shall be, with its event. `approval`: the request by which
+    it was agreed to."""
+    principals.suit(token, role)
+    token.claim()
+    try:
+        differing = store(token, before, after)
+    except IntegrityError:
+        raise Conflict("This owner has, or had, a token of this name.", code="name_taken") from None
+    data: dict[str, Any] = {"changes": differing, **effect.as_json()}
+    if approval:
+        data["approval"] = str(approval)
+    record(Action.TOKEN_EDITED, by=by, target=token, reason=reason, data=data)
+
+
 def _require_may_reveal(token: Token, by: Access) -> None:
     """A new secret needs the right to issue that same token now."""
     limits.lock_owner(token.organization, token.owner, by)
@@ -137,38 +192,14 @@ def _require_may_reveal(token: Token, by: Access) -> None:
         policy.may_issue_for(by, token.owner, token.organization),
         "A secret is only for who could issue this token; you may disable or revoke it.",
     )
-    _require_within(token, wishes.settled_of(token), by)
-    limits.require_no_later(token.expires_at, by)
+    _require_may_give(token, spec_of(token), None, by)
 
 
-def _require_may_widen(token: Token, change: Edit, after: Settled, by: Access) -> None:
-    limits.lock_owner(token.organization, token.owner, by)
-    require(
-        policy.may_issue_for(by, token.owner, token.organization),
-        "Only who could issue this token may let it do more.",
-        "widening_refused",
-    )
-    _require_within(token, after, by)
-    limits.require_no_later(
-        token.expires_at if isinstance(change.expires_at, Unchanged) else change.expires_at, by
-    )
-
-
-def _require_within(token: Token, settled: Settled, by: Access) -> None:
-    principal = holdings.rights_of(token.principal, token.organization_id)
-    limits.require_within(token.organization, token.owner, settled, principal, by)
-
-
-def _require_settled_at_once(token: Token, risk: Risk, reason: str, by: Access) -> None:
-    """A widening says why; and it is made at once or not at all, for it can't wait for an approval yet."""
-    if by.is_operator:
-        return
-    require_reason(risk, reason)
-    rules = policy_of(Organization.objects.get(pk=token.organization_id))
-    if rules.approvals_for(risk) and token.status != Token.Status.PENDING:
-        raise Conflict(
-            "A change like this needs an approval, so it can't be made yet.", code="approval_required"
-        )
+def _require_may_give(token: Token, spec: Spec, role: str | None, by: Access) -> None:
+    principal = principals.rights_with(token, role)
+    limits.require_within(token.organization, token.owner, spec.access, principal, by)
+    limits.require_no_later(spec.ends_at, by)
+    limits.require_no_looser(spec.restrictions, by)
 
 
 def _end_of_overlap(token: Token, overlap: timedelta, at: datetime) -> datetime:
@@ -189,33 +220,3 @@ def _end_generations(
         row.valid_until = last if row is kept else at
         row.save(update_fields=["valid_until"])
     return last if last > at else None
-
-
-def _write(
-    token: Token, change: Edit, before: Settled, after: Settled, risk: Risk
-) -> dict[str, list[object]]:
-    """Write what is different; {field: [before, after]}."""
-    new: dict[str, object] = {"role": after.role, "risk": int(risk), **wishes.level_columns(after)}
-    if not isinstance(change.name, Unchanged):
-        new["name"] = change.name
-    if not isinstance(change.description, Unchanged):
-        new["description"] = change.description
-    if not isinstance(change.expires_at, Unchanged):
-        new |= {"expires_at": change.expires_at, "lifetime": None}
-    if not isinstance(change.rotate_every, Unchanged):
-        new["rotate_every"] = change.rotate_every
-    written = {name: [getattr(token, name), value] for name, value in new.items()}
-    for name, value in new.items():
-        setattr(token, name, value)
-    token.full_clean(validate_unique=False, validate_constraints=False)
-    try:
-        with transaction.atomic():
-            token.save(update_fields=list(new))
-    except IntegrityError:
-        raise Conflict("This owner has, or had, a token of this name.", code="name_taken") from None
-    if after != before:
-        wishes.write(token, after)
-        written["scopes"] = [sorted(before.ceiling), sorted(after.ceiling)]
-        written["grants"] = [wishes.rows_as_json(before.rows), wishes.rows_as_json(after.rows)]
-    written["risk"] = [Risk(written["risk"][0]).label, risk.label]
-    return written

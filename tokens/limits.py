@@ -14,9 +14,10 @@ from config.edge.refusals import Conflict, Refused, require
 from fleets.authority import PrincipalRights, exceeding
 from fleets.models import Application, Membership, Organization, OwnedByOrganization, User
 from fleets.paths import ROOT
-from tokens import policy
+from tokens import policy, restrictions
 from tokens.kinds import Owner, kind_of
 from tokens.models import Token
+from tokens.restrictions import Restrictions
 from tokens.wishes import Expiry, Settled, issuing_token, settled_of
 
 
@@ -97,6 +98,26 @@ def require_no_later(expires_at: datetime | None, by: Access) -> None:
     limit = _limit(by)
     is_within = limit is None or (expires_at is not None and expires_at <= limit)
     require(is_within, "A token gives nothing that outlives it.", "outlives_issuer")
+
+
+def inherited(asked: Restrictions, by: Access) -> Restrictions:
+    """The restrictions of what is issued: of a token's child those that are missing are the token's own."""
+    issuer = issuing_token(by)
+    if issuer is None:
+        return asked
+    whole = restrictions.inherited(asked, issuer.restrictions)
+    require_no_looser(whole, by)
+    return whole
+
+
+def require_no_looser(asked: Restrictions, by: Access) -> None:
+    """Refuse to a token that it gives what is restricted less than itself."""
+    issuer = issuing_token(by)
+    if issuer and (words := restrictions.exceeding(asked, issuer.restrictions)):
+        raise Refused(
+            f"A token gives nothing that is restricted less than itself: {words[0]}.",
+            code="looser_than_issuer",
+        )
 
 
 def _limit(by: Access) -> datetime | None:

@@ -3,6 +3,7 @@
 What such a technical user holds is for holdings; which of its roles suits a ceiling, and its making and end, are here.
 """
 
+from dataclasses import replace
 from uuid import UUID
 
 from config.edge.refusals import Invalid
@@ -84,17 +85,34 @@ def make(token: Token, owner: Owner, role: str) -> User:
     return user
 
 
-def suit(token: Token, ceiling: frozenset[Scope], *, is_narrower: bool) -> None:
-    """Give the token's technical user the role that its new ceiling asks for. A narrower one, of which its owner's
-    roles no longer cover all, keeps the role that it has."""
+def role_suiting(token: Token, ceiling: frozenset[Scope], *, is_narrower: bool) -> str | None:
+    """The role of the token's technical user that another ceiling asks for; None where it stays. A narrower one, of
+    which its owner's roles no longer cover all, keeps the role that it has."""
+    if token.kind in ACTS_AS_OWNER:
+        return None
     try:
-        role = role_for(token.owner, ceiling)
+        return role_for(token.owner, ceiling)
     except Invalid:
         if is_narrower:
-            return
+            return None
         raise
+
+
+def rights_with(token: Token, role: str | None) -> PrincipalRights:
+    """What the token's principal holds, or would with another role: what denies it stays."""
+    held = holdings.rights_of(token.principal, token.organization_id)
+    owner = token.owner
+    if role is None or isinstance(owner, User):
+        return held
+    return replace(held, holdings=holdings.standing_of(owner, role, kind_of(owner)).holdings)
+
+
+def suit(token: Token, role: str | None) -> None:
+    """Give the token's technical user the role that its new ceiling asks for."""
+    if role is None:
+        return
     rows = TechnicalUser.objects.filter(user=token.principal).exclude(role=role)
-    if token.kind not in ACTS_AS_OWNER and rows.update(role=role):
+    if rows.update(role=role):
         currency.raise_(token.principal)
 
 

@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from approvals.requests import end_all
 from audit.actions import Action
 from audit.trail import record, record_all
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.ids import uuid7
+from config.edge.parsing import has_words
 from config.edge.refusals import Invalid, require
 from fleets import currency
 from fleets.models import Membership, Organization
 from tokens import limits, policy, principals
 from tokens.kinds import Owner
 from tokens.models import Grant, Token, TokenMachine, TokenQuerySet
-from tokens.risk import has_words
 
 NOT_YOURS = "You may not manage this token."
 
@@ -32,7 +33,10 @@ def revoke(token: Token, *, reason: str = "", by: Access) -> Token:
     """End a token for ever, whatever anybody does to it at the same time."""
     is_itself = by.token_id == token.pk
     require(is_itself or policy.may_manage(by, token), NOT_YOURS)
-    _end(token, Token.Reason.BY_ITSELF if is_itself else Token.Reason.BY_HAND, by, reason)
+    why = Token.Reason.BY_ITSELF if is_itself else Token.Reason.BY_HAND
+    _end(token, Token.Status.REVOKED, why)
+    record(Action.TOKEN_REVOKED, by=by, target=token, reason=reason, data={"status_reason": why})
+    end_all("token", [token.pk], reason=reason, by=by)
     return token.presented()
 
 
@@ -67,15 +71,21 @@ def owner_closed(owner: Owner, by: Access) -> list[str]:
     return _end_all(Token.objects.of_owner(owner), Token.Reason.OWNER_CLOSED, by)
 
 
-def _end(token: Token, status_reason: str, by: Access, reason: str) -> None:
+def reject(token: Token, status_reason: str, *, approval: UUID, reason: str, by: Access) -> None:
+    """For the request that came to nothing: a pending token ends without having begun."""
+    _end(token, Token.Status.REJECTED, status_reason)
+    data = {"status_reason": status_reason, "approval": str(approval)}
+    record(Action.TOKEN_REJECTED, by=by, target=token, reason=reason, data=data)
+
+
+def _end(token: Token, status: str, status_reason: str) -> None:
     """Under the row's lock, so that it wins over whatever else was read before; grants go, the row stays."""
     principals.retire(token)
     fresh = currency.lock(token)
     token.status, token.version = fresh.status, fresh.version
-    token.move_to(Token.Status.REVOKED, status_reason=status_reason)
+    token.move_to(status, status_reason=status_reason, open_request=None)
     Grant.objects.filter(token=token).delete()
     TokenMachine.objects.filter(token=token).delete()
-    record(Action.TOKEN_REVOKED, by=by, target=token, reason=reason, data={"status_reason": status_reason})
 
 
 def _end_all(
@@ -90,11 +100,13 @@ def _end_all(
     list belongs to. The names of those that ended."""
     live = tokens.not_ended()
     principals.retire_all(live)
-    ended = currency.lock_all(live.only("name", "organization", "status", "version"))
+    ended = currency.lock_all(live.only("name", "organization", "status", "version", "open_request"))
+    waiting = [token.pk for token in ended if token.open_request_id]
     Token.end_all(ended, status_reason)
     for some in currency.in_parts(ended):
         Grant.objects.filter(token__in=some).delete()
         TokenMachine.objects.filter(token__in=some).delete()
     said = {"status_reason": status_reason, **(data or {})}
     record_all(Action.TOKEN_REVOKED, by=by, targets=ended, reason=reason, data=said)
+    end_all("token", waiting, reason=reason, by=by)
     return [token.name for token in ended]

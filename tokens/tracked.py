@@ -18,6 +18,9 @@ TRACKED = (
     "lifetime",
     "expires_at",
     "rotate_every",
+    "allowed_networks",
+    "rate_limit",
+    "access_windows",
 )
 
 

@@ -17,6 +17,7 @@ from fleets.visibility import organization as organization_of
 from tokens import grants
 from tokens.api import lookup, schema
 from tokens.api.serializers import Reason, ReasonSerializer, represent_grant
+from tokens.api.views import answer_edit
 from tokens.models import Grant, Token
 from tokens.wishes import GrantWish
 
@@ -33,8 +34,10 @@ class GrantAddition(StrictSerializer):
 @extend_schema_view(
     list=extend_schema(responses=schema.GrantRow(many=True), filters=False),
     retrieve=extend_schema(responses=schema.GrantRow),
-    create=extend_schema(request=GrantAddition, responses={201: schema.GrantRow}),
-    destroy=extend_schema(request=ReasonSerializer, responses={204: None}),
+    create=extend_schema(
+        request=GrantAddition, responses={201: schema.GrantRow, 202: schema.TokenRepresentation}
+    ),
+    destroy=extend_schema(request=ReasonSerializer, responses={204: None, 202: schema.TokenRepresentation}),
 )
 class Grants(ApiViewSet):
     """The rows of a token: where it may use its ceiling. Their entity tag is the token's version."""
@@ -60,6 +63,8 @@ class Grants(ApiViewSet):
         self.conditional(token)
         row = GrantWish(said["path"], said.get("role") or "", said["propagate"])
         grant = grants.give(token, row=row, reason=said.get("reason", ""), by=self.access)
+        if grant.token.has_waiting_change:
+            return answer_edit(self, grant.token)
         return self.answer(grant.token, represent_grant(grant), 201)
 
     def destroy(self, request: Request, token_id: str, n: str) -> Response:
@@ -68,6 +73,8 @@ class Grants(ApiViewSet):
         said = self._body(ReasonSerializer)
         self.conditional(token)
         edited = grants.take(token, number=number, reason=said.get("reason", ""), by=self.access)
+        if edited.has_waiting_change:
+            return answer_edit(self, edited)
         return Response(status=204, headers={"ETag": etag(edited)})
 
     def _token(self, token_id: str, scope: Scope, *, filtered: bool = False) -> Token:

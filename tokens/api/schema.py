@@ -105,6 +105,9 @@ class TokenRepresentation(serializers.Serializer[Any]):
     rotation_due_at = serializers.DateTimeField(allow_null=True)
     secret_hint = serializers.CharField()
     restrictions = Restrictions()
+    approval = serializers.UUIDField(
+        allow_null=True, help_text="Of its issue while it is pending, else of a change of it that waits."
+    )
     emergency_access = serializers.DictField(allow_null=True)
     hints = serializers.ListField(child=serializers.CharField())
 

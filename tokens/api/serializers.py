@@ -1,6 +1,6 @@
 """What token requests may say, and how tokens are shown. Never a digest; a secret only beside what was just issued."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -11,33 +11,15 @@ from config.edge.serializers import StrictSerializer, Text
 from fleets.api.rule_serializers import Scopes
 from fleets.models import NAME, User
 from fleets.scopes import Risk
-from tokens import expiry
+from tokens import expiry, restrictions
 from tokens.changes import UNCHANGED, Edit, Unchanged
 from tokens.hints import hints_of, is_gone
 from tokens.kinds import Kind, Owner, kind_of
 from tokens.lifecycle import LONGEST_OVERLAP
 from tokens.models import EXTENDED, Grant, Token
+from tokens.restrictions import UNRESTRICTED, Restrictions
+from tokens.spec import instant as instant  # as every answer writes one
 from tokens.wishes import MOST_GRANTS, MOST_MACHINES, Expiry, GrantWish, Wish
-
-NOT_YET = "Not available yet: nothing is stored that is not enforced."
-
-
-@extend_schema_field({"nullable": True, "description": NOT_YET, "deprecated": True})
-class NotAvailable(serializers.Field[Any, Any, Any, Any]):
-    """A field of the contract that is not enforced yet, so not taken."""
-
-    default_error_messages = {"not_available": NOT_YET}
-
-    def __init__(self) -> None:
-        super().__init__(required=False, write_only=True, allow_null=True)
-
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        if data is not serializers.empty:
-            self.fail("not_available")
-        raise serializers.SkipField
-
-    def to_internal_value(self, data: Any) -> Any:  # pragma: no cover - run_validation never gets here
-        raise serializers.SkipField
 
 
 class Reason(Text):
@@ -72,6 +54,66 @@ def expires_at_field(**options: Any) -> Span:
 
 def rotate_every_field() -> Span:
     return Span(expiry.parse_rotate_every, required=False, allow_null=True)
+
+
+class Restriction(serializers.Field[Any, Any, Any, Any]):
+    """From where, how often or when: read by a function of `tokens.restrictions`. Null restricts nothing."""
+
+    def __init__(self, read: Any, **options: Any) -> None:
+        self.read = read
+        super().__init__(allow_null=True, **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return self.read(data)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error), code="invalid") from None
+
+    def to_representation(self, value: Any) -> Any:  # pragma: no cover - commands are not shown
+        return value
+
+
+@extend_schema_field({"type": "array", "items": {"type": "string"}, "nullable": True})
+class AllowedNetworks(Restriction):
+    """Addresses and networks that calls may come from."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(restrictions.parse_networks, **options)
+
+
+@extend_schema_field({"type": "string", "nullable": True, "example": "3/second"})
+class RateLimit(Restriction):
+    """How many calls in which time."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(restrictions.parse_rate, **options)
+
+
+@extend_schema_field(
+    {
+        "type": "array",
+        "nullable": True,
+        "items": {
+            "type": "object",
+            "properties": {
+                "days": {
+                    "type": "array",
+                    "items": {"type": "string", "enum": list(restrictions.DAYS)},
+                    "minItems": 1,
+                },
+                "start": {"type": "string", "example": "08:00"},
+                "end": {"type": "string", "example": "18:00"},
+            },
+            "required": ["days", "start", "end"],
+            "additionalProperties": False,
+        },
+    }
+)
+class AccessWindows(Restriction):
+    """The hours, UTC, in which it works."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(restrictions.parse_windows, **options)
 
 
 @extend_schema_field(
@@ -165,9 +207,9 @@ class IssueSerializer(AccessFields):
     expires_in = Span(expiry.parse_expires_in, required=False)
     rotate_every = rotate_every_field()
     reason = Reason()
-    allowed_networks = NotAvailable()
-    rate_limit = NotAvailable()
-    access_windows = NotAvailable()
+    allowed_networks = AllowedNetworks(required=False)
+    rate_limit = RateLimit(required=False)
+    access_windows = AccessWindows(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "expires_at" in attrs and "expires_in" in attrs:
@@ -182,6 +224,9 @@ class IssueSerializer(AccessFields):
         if "expires_at" in data:
             return Expiry(at=data["expires_at"])
         return Expiry(lifetime=data["expires_in"]) if "expires_in" in data else None
+
+    def restrictions(self) -> Restrictions:
+        return named_restrictions(self.validated_data, UNRESTRICTED)
 
 
 class EditSerializer(AccessFields):
@@ -212,6 +257,35 @@ class SelfEditSerializer(AccessFields):
         data = self.validated_data
         wish: Wish | Unchanged = self.wish() if self.says_access() else UNCHANGED
         return Edit(wish=wish, expires_at=data.get("expires_at", UNCHANGED))
+
+
+class NarrowingSerializer(AccessFields):
+    """How much of a request is approved: the fields that shall be less than what was asked for."""
+
+    expires_at = expires_at_field()
+    allowed_networks = AllowedNetworks(required=False)
+    rate_limit = RateLimit(required=False)
+    access_windows = AccessWindows(required=False)
+
+    def edit_of(self, asked: Restrictions) -> Edit:
+        """As an edit of what was asked for, which is restricted like this."""
+        data = self.validated_data
+        wish: Wish | Unchanged = self.wish() if self.says_access() else UNCHANGED
+        less = named_restrictions(data, asked)
+        return Edit(
+            wish=wish,
+            expires_at=data.get("expires_at", UNCHANGED),
+            restrictions=UNCHANGED if less == asked else less,
+        )
+
+
+def named_restrictions(data: dict[str, Any], others: Restrictions) -> Restrictions:
+    """Those that were named, and beside them the others."""
+    return Restrictions(
+        networks=data.get("allowed_networks", others.networks),
+        rate=data.get("rate_limit", others.rate),
+        windows=data.get("access_windows", others.windows),
+    )
 
 
 class RotateSerializer(StrictSerializer):
@@ -255,9 +329,24 @@ def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
         "rotated_at": instant(token.rotated_at),
         "rotation_due_at": instant(token.rotation_due_at),
         "secret_hint": token.secret_hint,
-        "restrictions": {"allowed_networks": None, "rate_limit": None, "access_windows": None},
-        "emergency_access": None,
+        "restrictions": token.restrictions.as_json(),
+        "approval": str(token.open_request_id) if token.open_request_id else None,
+        "emergency_access": represent_emergency(token, names_people=names_people),
         "hints": hints_of(token),
+    }
+
+
+def represent_emergency(token: Token, *, names_people: bool) -> dict[str, Any] | None:
+    """The window in which its networks and access windows are lifted, where there is one now."""
+    window = token.open_emergency
+    if window is None or window.ended_at or not window.starts_at <= now() < window.ends_at:
+        return None
+    return {
+        "id": str(window.pk),
+        "reason": window.reason,
+        "started_by": window.started_by.username if names_people else None,
+        "starts_at": instant(window.starts_at),
+        "ends_at": instant(window.ends_at),
     }
 
 
@@ -279,11 +368,6 @@ def represent_machines(token: Token) -> Any:
     if rows or token.is_ended:
         return [{"id": str(row.machine_id), "name": row.name, "gone": is_gone(row, token)} for row in rows]
     return "all" if token.all_machines or not token.privilege_separation else []
-
-
-def instant(value: datetime | None) -> str | None:
-    """As every answer writes one: RFC 3339, in UTC."""
-    return value.isoformat().replace("+00:00", "Z") if value else None
 
 
 def _days(value: timedelta | None) -> str | None:

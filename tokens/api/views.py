@@ -78,6 +78,7 @@ class TokenViewSet(ApiViewSet):
             wish=body.wish(privilege_separation=data["privilege_separation"]),
             expiry=body.expiry(),
             rotate_every=data.get("rotate_every"),
+            restrictions=body.restrictions(),
             reason=data.get("reason", ""),
             by=self.access,
         )
@@ -88,17 +89,21 @@ class TokenViewSet(ApiViewSet):
         token = lookup.token(self.access, pk, Scope.TOKENS_READ)
         return self.answer(token, represent(token))
 
-    @extend_schema(request=EditSerializer, responses=schema.TokenRepresentation)
+    @extend_schema(
+        request=EditSerializer,
+        responses={200: schema.TokenRepresentation, 202: schema.TokenRepresentation},
+        description="202: it waits for the approval that `approval` names, and the token is as it was.",
+    )
     def partial_update(self, request: Request, pk: str) -> Response:
         token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
         body = EditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
-        if body.says_something():
-            token = lifecycle.edit(
-                token, change=body.edit(), reason=body.validated_data.get("reason", ""), by=self.access
-            )
-        return self.answer(token, represent(token))
+        if not body.says_something():
+            return self.answer(token, represent(token))
+        reason = body.validated_data.get("reason", "")
+        edited = lifecycle.edit(token, change=body.edit(), reason=reason, by=self.access)
+        return answer_edit(self, edited)
 
     @extend_schema(request=RotateSerializer, responses=schema.RotatedToken)
     @action(detail=True, methods=["post"])
@@ -222,6 +227,11 @@ def implied_slug(access: Access) -> str | None:
     """The organization that is meant by somebody who sees several and names none."""
     organization = sole_organization(access)
     return organization.slug if organization else None
+
+
+def answer_edit(view: EdgeView, token: Token) -> Response:
+    """The token after an edit; 202 where that waits for the approval that it names."""
+    return view.answer(token, represent(token), 202 if token.has_waiting_change else 200)
 
 
 def own_token(access: Access) -> Token:

@@ -1,0 +1,186 @@
+"""What verbs ask of approvals: let the issue or a change of a token wait; say what is proposed, and who is behind it.
+
+What becomes of a request is for requests.
+"""
+
+import copy
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from approvals import requests
+from approvals.models import ApprovalRequest, Ids
+from approvals.subjects import Proposal
+from config.edge.access import Access
+from config.edge.clock import now
+from config.edge.refusals import Conflict
+from fleets import currency
+from fleets.models import Organization
+from fleets.organization_policy import OrganizationPolicy, policy_of
+from fleets.scopes import Risk
+from tokens.effects import effect_of, until
+from tokens.expiry import format_duration
+from tokens.models import Token, TokenSecret
+from tokens.spec import Spec, columns_of, spec_of
+
+ISSUE = "token_issue"
+CHANGE = "token_change"
+
+
+def rules_of(organization: Organization) -> OrganizationPolicy:
+    """The organization's policy as it is now, whenever the row was read."""
+    return policy_of(Organization.objects.get(pk=organization.pk))
+
+
+def approvals_for(risk: Risk, rules: OrganizationPolicy, by: Access) -> int:
+    """How many approvals a token of this risk needs; the operator's none."""
+    return 0 if by.is_operator else rules.approvals_for(risk)
+
+
+def open_issue(token: Token, *, needed: int, reason: str, by: Access) -> None:
+    """Let a new token wait, pending as it is."""
+    proposal = of_issue(token, spec_of(token), asked_by=asker(by))
+    _open(ISSUE, token, proposal, needed=needed, reason=reason, by=by)
+
+
+def open_change(token: Token, before: Spec, after: Spec, *, needed: int, reason: str, by: Access) -> Token:
+    """Let a change of a token wait, which stays as it is. Conflict where it was changed since it was read."""
+    _require_storable(token, after)
+    _lock_as_read(token)
+    proposal = of_change(token, before, after, asked_by=asker(by))
+    _open(CHANGE, token, proposal, needed=needed, reason=reason, by=by)
+    return token
+
+
+def note_edit(token: Token, after: Spec, *, widens: bool, by: Access) -> None:
+    """For verbs that edited a token: the request of a pending one says what it is now, and its votes are void; any
+    other that was open is superseded."""
+    request = token.open_request
+    if request is None:
+        return
+    if token.status != Token.Status.PENDING:
+        requests.supersede(currency.lock(request), by=by)
+        forget(token)
+        return
+    asked_by = asker(by) if widens else request.diff["asked_by"]
+    needed = max(1, rules_of(token.organization).approvals_for(after.risk))
+    proposal = of_issue(token, after, asked_by=asked_by)
+    requests.rewrite(request, proposal, needed=needed, originators=shown_to(by.token_id), by=by)
+
+
+def forget(token: Token) -> None:
+    """Nothing about it waits any more. Its version stays: what it may do is what it was."""
+    token.open_request = None
+    token.save(update_fields=["open_request"])
+
+
+def shown_to(token_id: str | None) -> Ids:
+    """Everybody who was shown a secret of the token that works; of no token nobody."""
+    if token_id is None:
+        return frozenset()
+    live = TokenSecret.objects.live(now()).filter(token=token_id)
+    return frozenset(UUID(pk) for row in live.values_list("shown_to", flat=True) for pk in row)
+
+
+def asker(by: Access) -> dict[str, str | None]:
+    """Whose rights a proposal needs, in its diff: who asks, and by which token; nobody's where the operator does."""
+    return {"user": str(by.user.pk) if by.user is not None else None, "token": by.token_id}
+
+
+def of_issue(token: Token, spec: Spec, *, asked_by: dict[str, str | None]) -> Proposal:
+    changes = {name: [None, value] for name, value in spec.as_json().items()}
+    return Proposal(spec.risk, _diff(ISSUE, token, None, changes, asked_by), (*_described(spec),))
+
+
+def of_change(token: Token, before: Spec, after: Spec, *, asked_by: dict[str, str | None]) -> Proposal:
+    was, new = before.as_json(), after.as_json()
+    changes = {name: [was[name], value] for name, value in new.items() if value != was[name]}
+    effect = effect_of(before, after, had_expired=token.expired_at is not None)
+    words = (
+        *(f"gains {words}" for words in effect.gained),
+        *(f"loses {words}" for words in effect.lost),
+        *_renamed(before, after),
+    )
+    return Proposal(after.risk, _diff(CHANGE, token, before.digest, changes, asked_by), words)
+
+
+def asked_of(request: ApprovalRequest) -> dict[str, Any]:
+    """{field: what it shall become}."""
+    return {name: after for name, (_, after) in request.diff["changes"].items()}
+
+
+def _open(kind: str, token: Token, proposal: Proposal, *, needed: int, reason: str, by: Access) -> None:
+    token.open_request = requests.open_request(
+        kind,
+        token,
+        proposal,
+        organization=token.organization,
+        needed=needed,
+        reason=reason,
+        originators=shown_to(token.pk) | shown_to(by.token_id),
+        by=by,
+    )
+    token.save(update_fields=["open_request"])
+
+
+def _diff(
+    kind: str, token: Token, base: str | None, changes: dict[str, list[Any]], asked_by: dict[str, str | None]
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "token": token.pk,
+        "owner": token.owner_label,
+        "base_version": token.version,
+        "base": base,
+        "asked_by": asked_by,
+        "changes": changes,
+    }
+
+
+def _lock_as_read(token: Token) -> None:
+    fresh = currency.lock(token)
+    if (fresh.version, fresh.status) != (token.version, token.status):
+        raise Conflict("It was changed meanwhile. Read it again, then decide.")
+
+
+def _require_storable(token: Token, after: Spec) -> None:
+    """What is only written once it is approved is refused now where it never could be."""
+    draft = copy.copy(token)
+    for name, value in columns_of(after).items():
+        setattr(draft, name, value)
+    draft.full_clean(validate_unique=False, validate_constraints=False)
+    others = Token.objects.of_owner(token.owner).filter(organization=token.organization_id)
+    if others.exclude(pk=token.pk).filter(name__iexact=after.name).exists():
+        raise Conflict("This owner has, or had, a token of this name.", code="name_taken")
+
+
+def _described(spec: Spec) -> list[str]:
+    """What a new token may do and where, until when, and what restricts it."""
+    if spec.access.rows is None:
+        may = [f"{scope} wherever whom it acts as may" for scope in sorted(spec.access.ceiling)]
+    else:
+        same = replace(spec, access=Spec().access)
+        may = list(effect_of(same, spec).gained)
+    ends = until(spec.expires_at) if spec.lifetime is None else f"for {format_duration(spec.lifetime)}"
+    restricted = spec.restrictions
+    networks, windows = restricted.networks, restricted.windows
+    return [
+        *(f"may use {words}" for words in may),
+        f"works {ends}" + ("" if spec.lifetime is None else " from its approval"),
+        "works from any network" if networks is None else f"works only from {', '.join(map(str, networks))}",
+        *([] if restricted.rate is None else [f"works at most {restricted.rate}"]),
+        *([] if windows is None else [f"works only {'; '.join(map(str, windows))} UTC"]),
+    ]
+
+
+def _renamed(before: Spec, after: Spec) -> list[str]:
+    """What else becomes different, that gives and takes nothing."""
+    words = []
+    if after.name != before.name:
+        words.append(f"is called {after.name}, not {before.name}")
+    if after.description != before.description:
+        words.append("is described in other words")
+    if after.rotate_every != before.rotate_every:
+        every = "no longer" if after.rotate_every is None else f"every {format_duration(after.rotate_every)}"
+        words.append(f"is to be rotated {every}")
+    return words
