@@ -14,11 +14,11 @@ from config.edge.refusals import IllegalMove
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
 from fleets import invitations, membership, organizations, policy, visibility
+from fleets.admin import policy_words
 from fleets.admin.scope import OrganizationFilter, OrganizationForm, is_anywhere, organizations_where
 from fleets.models import Invitation, Membership, Organization
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
-from fleets.scopes import Risk
 
 
 class OpeningForm(CommandForm):
@@ -81,16 +81,11 @@ class OrganizationAdmin(ScopedAdmin):
         return visibility.organizations(by)
 
     def facts(self, row: Organization, by: Access) -> list[Fact]:
-        rules = policy_of(row)
         return [
             Fact("Name", row.name),
             Fact("Slug", row.slug),
             Fact("Opened", row.created_at),
-            Fact("Default lifetime of tokens", f"{rules.default_lifetime_days} days"),
-            *(
-                Fact(f"Approvals for {risk.label} risk", rules.approvals_for(risk) or "none needed")
-                for risk in Risk
-            ),
+            *(Fact(label, words) for label, words in policy_words.whole(policy_of(row))),
         ]
 
 

@@ -77,6 +77,7 @@ COMMANDS = [
     Command("POST", "acl/", {"path": "/nodes", "role": "Viewer", "user": "acme-member"}),
     Command("PATCH", "acl/{id}/", {"role": "Operator"}),
     Command("PATCH", "organizations/{id}/", {"name": "New"}),
+    Command("POST", "organizations/{id}/policy-preview/", {"policy": {"maximum_lifetime_days": 7}}),
     Command("POST", "members/", {"username": "new", "role": "member"}),
     Command("PATCH", "members/{id}/", {"role": "auditor"}),
     Command("POST", "members/{id}/suspend/", {"reason": "because"}),

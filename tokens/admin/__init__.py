@@ -1,5 +1,5 @@
 """The tokens' pages in the admin. Importing the package registers them."""
 
-from tokens.admin import pages
+from tokens.admin import pages, policy
 
-__all__ = ["pages"]
+__all__ = ["pages", "policy"]

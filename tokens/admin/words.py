@@ -36,6 +36,14 @@ HINTS = {
     "unused_90_days": "It has not been used for 90 days. Revoke it if nobody needs it.",
     "machine_gone": "A machine that it was issued for is deregistered; the token no longer reaches it.",
 }
+PREVIEWED = {  # what a policy would do to a token
+    "kind_not_allowed": "is refused: its owner’s role may have none of its kind",
+    "scope_above_ceiling": "does less: some of its scopes are more than its owner’s role may have",
+    "never_not_allowed": "is refused until it gets an end",
+    "lifetime_too_long": "ends earlier",
+    "network_required": "is refused until its networks are named",
+    "unused": "is disabled, for it was not used for so long",
+}
 REASONS = {
     "by_hand": "by hand",
     "by_itself": "by itself",

@@ -1,0 +1,275 @@
+"""The page of an organization's policy: all parts, then what they would do to its tokens, then saved."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from config.edge.access import access_of
+from config.edge.commands import CommandForm, RowVerb, attempt
+from config.edge.facts import Cell
+from config.edge.refusals import Refused
+from config.edge.remembering import forget
+from config.edge.scoped_admin import to_fresh_check
+from fleets import organizations
+from fleets import policy as estate_policy
+from fleets.admin.organizations import OrganizationAdmin
+from fleets.admin.policy_words import LABELS, in_words
+from fleets.admin.scope import linked
+from fleets.models import Organization
+from fleets.organization_policy import (
+    DECIDERS,
+    KINDS,
+    LONGEST_LIFETIME,
+    LONGEST_REQUEST,
+    MOST_APPROVALS,
+    ROLES,
+    policy_of,
+)
+from fleets.scopes import Risk, Scope
+from tokens.admin import words
+from tokens.preview import Preview, preview
+
+RISKS = [risk.label for risk in Risk]
+WAITS = "It waits for approval: until then the present policy holds."
+
+
+def _days(label: str, help_text: str, *, required: bool = False) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label, min_value=1, max_value=LONGEST_LIFETIME, required=required, help_text=help_text
+    )
+
+
+def _some_of(label: str, choices: Iterable[str], help_text: str = "") -> forms.MultipleChoiceField:
+    return forms.MultipleChoiceField(
+        label=label,
+        choices=[(str(choice), str(choice).replace("_", " ")) for choice in choices],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        help_text=help_text,
+    )
+
+
+class PolicyForm(CommandForm):
+    """Every part. Of kinds and scopes, all of them are no limit."""
+
+    default_lifetime_days = _days(
+        LABELS["default_lifetime_days"], "Days. Never more than the longest.", required=True
+    )
+    maximum_lifetime_days = _days(
+        LABELS["maximum_lifetime_days"],
+        "Days from the approval, for tokens that exist too. Empty: no limit.",
+    )
+    never_allowed = forms.BooleanField(
+        label="Tokens may be without an end",
+        required=False,
+        help_text="Where they may not, those that exist are refused until they get one.",
+    )
+    unused_limit_days = _days("Disable tokens that were not used for", "Days. Empty: never.")
+    networks_required = _some_of(
+        "Allowed networks are needed for",
+        RISKS,
+        "Risks. A token of such a risk without named networks is refused at every call.",
+    )
+    deciders = _some_of("Who decides", DECIDERS, "Never on what they asked for themselves.")
+    request_hours = forms.IntegerField(
+        label="Hours that a request stays open", min_value=1, max_value=LONGEST_REQUEST
+    )
+    narrowing_allowed = forms.BooleanField(
+        label="Less than what was asked for can be approved", required=False
+    )
+    self_approval = forms.BooleanField(
+        label="People may approve their own requests",
+        required=False,
+        help_text="Then one person alone can give themselves anything.",
+    )
+    reason = forms.CharField(
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Kept in the audit trail; who has to approve it reads it too.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before = policy_of(self.row).as_json()
+        choices = [(str(number), str(number)) for number in range(MOST_APPROVALS + 1)]
+        for risk in RISKS:
+            self.fields[f"approvals_{risk}"] = forms.ChoiceField(
+                label=f"Approvals for {risk} risk", choices=choices
+            )
+        for role in ROLES:
+            self.fields[f"kinds_{role}"] = _some_of(f"Kinds that {role}s may issue, and have", KINDS)
+            self.fields[f"scopes_{role}"] = _some_of(f"Scopes of {role}s’ personal tokens", Scope)
+        self.initial = self._shown()
+
+    def changes(self) -> dict[str, Any]:
+        """What was filled in differently from what the form showed first, as the API would say it."""
+        shown, filled, before = self._shown(), self.cleaned_data, self.before
+        found: dict[str, Any] = {
+            name: filled[name] for name in before if name in filled and _differs(filled[name], shown[name])
+        }
+        if "networks_required" in found:
+            found["networks_required"] = {risk: risk in filled["networks_required"] for risk in RISKS}
+        needed = {risk: int(filled[f"approvals_{risk}"]) for risk in RISKS}
+        if needed != before["approvals_needed"]:
+            found["approvals_needed"] = needed
+        for part, field, everything in (
+            ("allowed_kinds", "kinds", KINDS),
+            ("scope_ceilings", "scopes", Scope),
+        ):
+            limits = {
+                role: None if len(filled[f"{field}_{role}"]) == len(everything) else filled[f"{field}_{role}"]
+                for role in ROLES
+                if _differs(filled[f"{field}_{role}"], shown[f"{field}_{role}"])
+            }
+            if limits:
+                found[part] = limits
+        return found
+
+    def command(self) -> dict[str, Any]:
+        """What the verb takes."""
+        return {"changes": self.changes(), "reason": self.cleaned_data["reason"]}
+
+    def parts(self) -> list[tuple[str, list[Any], bool]]:
+        """(heading, fields, whether it is folded) as the page groups them."""
+        lifetimes = ("default_lifetime_days", "maximum_lifetime_days", "never_allowed", "unused_limit_days")
+        approvals = (
+            *(f"approvals_{risk}" for risk in RISKS),
+            *("deciders", "request_hours", "narrowing_allowed", "self_approval"),
+        )
+        groups = [
+            ("How long tokens live", lifetimes, False),
+            ("From where they work", ("networks_required",), False),
+            ("What has to be approved", approvals, False),
+            ("Which kinds, by organization role", [f"kinds_{role}" for role in ROLES], True),
+            ("Scopes of personal tokens, by organization role", [f"scopes_{role}" for role in ROLES], True),
+        ]
+        return [(heading, [self[name] for name in names], folded) for heading, names, folded in groups]
+
+    def _shown(self) -> dict[str, Any]:
+        before = self.before
+        shown = dict(before)
+        shown["networks_required"] = [risk for risk in RISKS if before["networks_required"][risk]]
+        for risk in RISKS:
+            shown[f"approvals_{risk}"] = str(before["approvals_needed"][risk])
+        for role in ROLES:
+            kinds, scopes = before["allowed_kinds"][role], before["scope_ceilings"][role]
+            shown[f"kinds_{role}"] = list(KINDS) if kinds is None else kinds
+            shown[f"scopes_{role}"] = [str(scope) for scope in Scope] if scopes is None else scopes
+        return shown
+
+    def _place(self, name: str, text: str) -> None:
+        part, _, key = name.removeprefix("policy.").partition(".")
+        prefix = {"approvals_needed": "approvals", "allowed_kinds": "kinds", "scope_ceilings": "scopes"}
+        super()._place(f"{prefix[part]}_{key}" if part in prefix and key else part, text)
+
+
+POLICY = RowVerb(
+    "policy",
+    "Policy",
+    estate_policy.may_set_policy,
+    lambda row, data, by: organizations.set_policy(row, **data, by=by),
+    lambda row: (
+        f"What {row.name} lays down for its tokens. Before anything is saved, the next page says what it would do to "
+        "them. What gets stricter holds at once; what gets weaker waits where the present policy wants approvals."
+    ),
+    "The policy is changed.",
+    form=PolicyForm,
+    template="tokens/policy.html",
+    needs_fresh_check=True,
+)
+
+admin.site.unregister(Organization)
+
+
+@admin.register(Organization)
+class GovernedOrganizationAdmin(OrganizationAdmin):
+    """The organizations' pages, and their policy, which is about tokens."""
+
+    verbs = (*OrganizationAdmin.verbs, POLICY)
+
+    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
+        if verb is not POLICY or request.method != "POST":
+            return super().verb_view(verb, request, object_id)
+        row, by = self.row(request, object_id), access_of(request)
+        if not by.is_fresh and verb.may(by, row):
+            return to_fresh_check(request)
+        form, frame = PolicyForm(request.POST, by=by, row=row), self.frame(request)
+        if "save" in request.POST:
+            row.version = _number(request.POST["save"])  # as it was when the preview was made
+            went = attempt(form, lambda: verb.call(row, form.command(), by))
+            forget(by)
+            if went.is_done:
+                return self._saved(request, row, waits=went.result is not None)
+        else:
+            went = attempt(form, lambda: preview(row, form.changes(), by=by))
+            if went.is_done and went.result.changes:
+                return self._previewed(request, row, form, went.result, frame)
+            if went.is_done:
+                form.add_error(None, "This is the policy already.")
+        if went.status == 200 and not verb.may(by, row):
+            raise Refused("You may not do this.")
+        return self.page(
+            request,
+            verb.template,
+            status=went.status,
+            frame=frame,
+            title=f"{verb.label}: {row}",
+            says=verb.says(row),
+            form=form,
+            button="Preview",
+            back=self.address("change", row),
+        )
+
+    def _previewed(
+        self, request: HttpRequest, row: Organization, form: PolicyForm, seen: Preview, frame: dict[str, Any]
+    ) -> HttpResponse:
+        return self.page(
+            request,
+            "tokens/policy_preview.html",
+            frame=frame,
+            title=f"What this policy would do: {row}",
+            row=row,
+            sent=_sent(request),
+            changes=[_change(name, *pair) for name, pair in seen.changes.items()],
+            seen=seen,
+            tokens=[(linked(token), words.owner_of(token), _why(why)) for token, why in seen.tokens],
+            button="Ask for approval" if seen.needs_approval else "Save",
+            back=self.address(POLICY.name, row),
+        )
+
+    def _saved(self, request: HttpRequest, row: Organization, *, waits: bool) -> HttpResponse:
+        if waits:
+            messages.warning(request, WAITS)
+        else:
+            self.tell(request, POLICY.done)
+        return redirect(self.address("change", row))
+
+
+def _sent(request: HttpRequest) -> list[tuple[str, str]]:
+    """What was filled in, to be sent again by the page that asks."""
+    left_out = {"csrfmiddlewaretoken", "save"}
+    return [
+        (name, value) for name, values in request.POST.lists() if name not in left_out for value in values
+    ]
+
+
+def _change(name: str, before: Any, after: Any) -> tuple[str, str, str]:
+    return LABELS[name], in_words(name, before), in_words(name, after)
+
+
+def _why(codes: list[str]) -> Cell:
+    return Cell(", ".join(words.PREVIEWED[code] for code in codes))
+
+
+def _differs(filled: Any, shown: Any) -> bool:
+    return set(filled) != set(shown) if isinstance(filled, list) else filled != shown
+
+
+def _number(text: str) -> int:
+    """What is no number is no version that there ever was."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
