@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from config.edge.written_rates import parse_rate
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -63,12 +65,35 @@ SETTINGS = (
         "Internal networks that webhooks may be sent to, over http and to any port too; none by default.",
     ),
     Setting(
+        "METRICS_NETWORKS",
+        "127.0.0.0/8,::1/128",
+        "Networks whose clients may read /metrics; for others there is nothing. Loopback by default; a proxy on this "
+        "host must be named in TRUSTED_PROXIES, so that its clients are not taken for it.",
+    ),
+    Setting(
         "EMAIL_URL",
         "consolemail://",
         "Server that takes mail: `smtp+tls://user:password@host:587`, `smtp+ssl://…`, `smtp://host:25`. The default "
         "writes mail, with the links in it, into the worker's log: for trying out only.",
     ),
     Setting("EMAIL_FROM", "Tokenhouse <tokenhouse@localhost>", "Sender of mail."),
+    Setting(
+        "LIMIT_SIGN_IN",
+        "30/minute",
+        "Passwords that one address may try, `N/second`, `N/minute`, `N/hour` or `N/day`, as the three that follow. "
+        "An IPv6 address is counted with its /64.",
+    ),
+    Setting(
+        "LIMIT_CREDENTIALS",
+        "100/minute",
+        "Credentials that are no token's: what one address sends beyond is answered 429. Never refuses a token.",
+    ),
+    Setting(
+        "LIMIT_LINKS", "60/minute", "Links of invitations and password resets that one address may open."
+    ),
+    Setting(
+        "LIMIT_API", "1200/minute", "API requests of one address without a token: sessions and strangers."
+    ),
     Setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting("DEBUG", "false", "Django's debug pages. Never on a public address."),
 )
@@ -101,6 +126,13 @@ class Environment:
 
     def words(self, name: str) -> list[str]:
         return [item.strip() for item in self.text(name).split(",") if item.strip()]
+
+    def rate(self, name: str) -> tuple[int, int]:
+        """How many in how many seconds."""
+        try:
+            return parse_rate(self.text(name))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name} must read {error}") from None
 
     def path(self, name: str) -> Path:
         return Path(self.text(name)).expanduser().resolve()

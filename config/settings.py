@@ -103,7 +103,16 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False  # what is printed is mail, where EMAIL_URL sends it there
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # what waits, waits in the broker, where another worker finds it
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0  # seconds for what runs when a worker must go,
+CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True  # and what waits for its time goes back to the broker
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 10
+    * 3600,  # seconds: longer than an emergency window, whose end waits unacknowledged
+    "socket_timeout": 1.0,
+    "socket_connect_timeout": 1.0,
+    "max_retries": 0,
+}
 
 # Security
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
@@ -134,6 +143,13 @@ CONTENT_SECURITY_POLICY = {
 }
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")  # networks whose X-Forwarded-For is read; none by default
 OUTGOING_NETWORKS = env.words("OUTGOING_NETWORKS")  # internal ones that webhooks may reach; none by default
+LIMITS = {  # what one address may do, each (count, seconds): config/edge/throttling.py
+    "sign_in": env.rate("LIMIT_SIGN_IN"),
+    "credentials": env.rate("LIMIT_CREDENTIALS"),
+    "links": env.rate("LIMIT_LINKS"),
+    "api": env.rate("LIMIT_API"),
+}
+METRICS_NETWORKS = env.words("METRICS_NETWORKS")
 PEPPERS = env.peppers("TOKENHOUSE_PEPPERS")  # {number: key}; the highest number digests new secrets
 
 # Mail

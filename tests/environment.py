@@ -32,8 +32,13 @@ OF_THE_PRODUCT = (
         "DEMO",
     ),
     *("EMAIL_URL", "EMAIL_FROM"),
+    *("LIMIT_SIGN_IN", "LIMIT_CREDENTIALS", "LIMIT_LINKS", "LIMIT_API"),
     *("ADMIN_PASSWORD", "DJANGO_SETTINGS_MODULE", "SQLITE_SYNCHRONOUS", "MAKELEVEL", "MAKEFLAGS"),
 )
+
+
+# Tests come from one address, and walks knock on every door: what is counted by address has tests of its own.
+UNLIMITED = dict.fromkeys(("LIMIT_SIGN_IN", "LIMIT_CREDENTIALS", "LIMIT_LINKS", "LIMIT_API"), "1000000/second")
 
 
 def uses_postgres() -> bool:
@@ -54,5 +59,6 @@ def product_settings(data: Path, redis_url: str, database_url: str | None) -> Ma
         "REDIS_URL": redis_url,
         "SQLITE_SYNCHRONOUS": "OFF",
         "DJANGO_SETTINGS_MODULE": "config.settings",
+        **UNLIMITED,
     }
     return settings | ({"DATABASE_URL": database_url} if database_url else {})

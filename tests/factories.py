@@ -45,6 +45,7 @@ from tokens.authentication import TokenAccess
 from tokens.credentials import Credential
 from tokens.issuance import Issued, Wish
 from tokens.kinds import Owner
+from tokens.restrictions import UNRESTRICTED, Restrictions
 
 API = "/api/v1/"
 PASSWORD = "a password of some length"
@@ -177,6 +178,7 @@ def make_token(
     *scopes: str,
     organization: Organization | None = None,
     machines: list[Machine] | None = None,
+    restrictions: Restrictions = UNRESTRICTED,
     **wish: Any,
 ) -> Issued:
     """A token and its secret; of the kind that the owner's have."""
@@ -188,6 +190,7 @@ def make_token(
         owner=owner,
         name=f"token-{next(_numbers)}",
         wish=Wish(scopes=parse_scopes(scopes), machines=ids, **wish),
+        restrictions=restrictions,
         by=operator,
     )
 

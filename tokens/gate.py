@@ -15,6 +15,7 @@ from config.edge.clock import now
 from config.edge.parsing import is_plain_text
 from config.edge.problems import problem_of
 from config.edge.refusals import DomainError, InsufficientScope, Invalid
+from config.edge.throttling import TooManyAttempts
 from fleets import places
 from fleets.models import Organization
 from fleets.scopes import Scope
@@ -50,7 +51,7 @@ def verify(request: HttpRequest) -> HttpResponse:
         if request.GET.get("deny") == "403" and 400 <= refusal.status < 500 and refusal.status != 401:
             refusal.status = 403
         response = problem_of(refusal)
-        if isinstance(refusal, CredentialRefused | InsufficientScope):
+        if isinstance(refusal, CredentialRefused | InsufficientScope | TooManyAttempts):
             response["X-Token-Denied"] = refusal.code
         return response
 

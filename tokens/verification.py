@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from http import HTTPStatus
 from typing import TypeVar
 
 from django.conf import settings
@@ -15,10 +16,11 @@ from django.db import transaction
 
 from audit.actions import Action
 from audit.trail import record
-from config.edge import context, rate
+from config.edge import context, rate, throttling
 from config.edge.access import Actor
 from config.edge.clock import now
 from config.edge.refusals import DomainError, Unavailable
+from config.edge.throttling import Guard, TooManyAttempts
 from fleets import holdings
 from fleets.authority import TokenRights
 from tokens import denials, peppers, secret
@@ -39,6 +41,7 @@ from tokens.rights import ceiling_of, rows_of
 
 LAST_USE_EVERY = timedelta(minutes=1)
 READS = 5  # of a record that is changed again and again while it is read
+UNPROVEN = frozenset({Denial.MULTIPLE_CREDENTIALS, Denial.TOKEN_INVALID})  # steps 1 and 2
 DETAIL = {
     Denial.CREDENTIAL_MISSING: "No credential was sent.",
     Denial.MULTIPLE_CREDENTIALS: "Send one credential, in one header.",
@@ -117,7 +120,12 @@ def verify(credential: Credential | Denial | None, ask: Ask) -> tuple[Proven | N
 
 
 def refusal_of(verdict: Verdict) -> DomainError:
-    """What a call is told that may not go on."""
+    """What a call is told that may not go on. What is no token's credential is counted by address: who sends too many
+    learns nothing more. A status, which only the right secret learns, is never hidden."""
+    if verdict.denial in UNPROVEN:
+        wait = throttling.attempt(Guard.CREDENTIALS)
+        if wait is not None and STATUS_OF_DENIAL[verdict.denial] == HTTPStatus.UNAUTHORIZED:
+            return TooManyAttempts(wait)
     return CredentialRefused(verdict.denial or Denial.TOKEN_INVALID, retry_after=verdict.retry_after)
 
 
@@ -173,16 +181,18 @@ def _is_current(token: Token) -> bool:
 def compiled_record(token: Token, shown: TokenSecret) -> Record:
     """The token as plain values. The generation that was shown is in it only while it is live."""
     principal = holdings.principal_of(token.principal, token.organization_id)
-    ceiling = ceiling_of(token)
+    laid_down = policy_of(token.organization)
+    ceiling = rules.kept(ceiling_of(token), token, laid_down)
     generation = Generation(shown.generation, bytes(shown.digest), shown.pepper_id, shown.valid_until)
     return Record(
         token_id=token.pk,
         organization_id=token.organization_id,
         kind=token.kind,
         status=Status(token.status),
-        expires_at=token.expires_at,
+        expires_at=rules.effective_expiry(token, laid_down),
         expired_at=token.expired_at,
         owner_active=principal.is_active,
+        policy_refused=rules.refuses(token, laid_down, now()),
         rights=TokenRights(ceiling, rows_of(token, ceiling), principal.rights),
         generations=(generation,) if generation.is_live(now()) else (),
         restrictions=token.restrictions,

@@ -6,7 +6,8 @@ from typing import Any, cast
 from django.contrib.admin import AdminSite
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 
@@ -14,6 +15,7 @@ from config.edge import problems
 from config.edge.access import Access, access_of
 from config.edge.refusals import DomainError
 from config.edge.scoped_admin import ScopedAdmin
+from config.edge.throttling import Guard, guarded
 
 DROPPED = {"autocomplete", "view_on_site"}  # they would answer about rows of any model
 
@@ -23,6 +25,13 @@ class OwnPasswordChange(PasswordChangeView):
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "by": access_of(self.request)}
+
+
+@guarded(Guard.SIGN_IN, "POST")
+def _sign_in(
+    request: HttpRequest, page: Callable[..., HttpResponseBase], extra_context: dict[str, Any] | None
+) -> HttpResponseBase:
+    return page(request, extra_context)
 
 
 def nobody(by: Access) -> bool:
@@ -71,6 +80,9 @@ class Site(AdminSite):
         urls = super().get_urls()
         kept = [url for url in urls if not (isinstance(url, URLPattern) and url.name in DROPPED)]
         return [*self.pages, *kept]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return cast(HttpResponse, _sign_in(request, super().login, extra_context))
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -6,6 +6,7 @@ admits more, and at most a 60th of the period late. One script in Valkey; where 
 and the window may begin anew once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -84,11 +85,25 @@ def consume(key: str, count: int, seconds: int) -> Usage:
     """Admit a call, and count it, if fewer than `count` were admitted in the last `seconds`. Never open: where neither
     Valkey nor the database answers, it raises what the database raises."""
     try:
-        answer = breaker.call(lambda: _in_valkey(key, count, seconds))
+        return breaker.call(lambda: _in_valkey(key, count, seconds))
     except RedisError:
-        answer = _in_database(key, count, seconds)
-    is_admitted, remaining, wait, grows = answer
-    return Usage(bool(is_admitted), count, remaining, _seconds(wait), _seconds(grows))
+        return consume_in_database(key, count, seconds)
+
+
+def consume_in_database(key: str, count: int, seconds: int) -> Usage:
+    """The same for who knows already that Valkey is away."""
+    name = f"{key}:{seconds}"
+    with transaction.atomic():
+        RateCounter.objects.bulk_create(
+            [RateCounter(key=name, touched_at=clock.now())], ignore_conflicts=True
+        )
+        row = RateCounter.objects.select_for_update().get(pk=name)
+        at, before = clock.now(), row.buckets.get("calls", [])  # after the lock was waited for
+        entries, answer = slide(before, count, seconds * SECOND, int(at.timestamp() * SECOND))
+        if entries != before:
+            row.buckets, row.touched_at = {"calls": entries}, at
+            row.save(update_fields=["buckets", "touched_at"])
+    return _usage(count, answer)
 
 
 def headers(name: str, usage: Usage, seconds: int) -> dict[str, str]:
@@ -125,27 +140,9 @@ def slide(entries: Entries, count: int, period: int, now: int) -> tuple[Entries,
     return kept, (int(is_admitted), max(count - total, 0), wait, wait or kept[0][1] + period - now)
 
 
-def _in_valkey(key: str, count: int, seconds: int) -> tuple[int, int, int, int]:
+def _in_valkey(key: str, count: int, seconds: int) -> Usage:
     ahead = clock.ahead() // timedelta(microseconds=1)
-    answer = _script()(keys=[f"rate:{key}:{seconds}"], args=[count, seconds * SECOND, ahead])
-    is_admitted, remaining, wait, grows = answer
-    return is_admitted, remaining, wait, grows
-
-
-def _in_database(key: str, count: int, seconds: int) -> tuple[int, int, int, int]:
-    name = f"{key}:{seconds}"
-    with transaction.atomic():
-        RateCounter.objects.bulk_create(
-            [RateCounter(key=name, touched_at=clock.now())], ignore_conflicts=True
-        )
-        row = RateCounter.objects.select_for_update().get(pk=name)
-        at = clock.now()  # after the lock was waited for
-        entries, answer = slide(
-            row.buckets.get("calls", []), count, seconds * SECOND, int(at.timestamp() * SECOND)
-        )
-        row.buckets, row.touched_at = {"calls": entries}, at
-        row.save(update_fields=["buckets", "touched_at"])
-    return answer
+    return _usage(count, _script()(keys=[f"rate:{key}:{seconds}"], args=[count, seconds * SECOND, ahead]))
 
 
 @lru_cache(maxsize=1)
@@ -153,5 +150,6 @@ def _script() -> Script:
     return state().register_script(SCRIPT)
 
 
-def _seconds(microseconds: int) -> int:
-    return ceil(microseconds / SECOND)
+def _usage(count: int, answer: Sequence[int]) -> Usage:
+    is_admitted, remaining, wait, grows = answer
+    return Usage(bool(is_admitted), count, remaining, ceil(wait / SECOND), ceil(grows / SECOND))

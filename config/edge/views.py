@@ -12,12 +12,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from config.edge import context
+from config.edge import context, throttling
 from config.edge.access import Access, access_of, attach
 from config.edge.conditional import Versioned, etag, require_match
 from config.edge.idempotency import Replayed, claim_of, replay
 from config.edge.problems import problem_of
 from config.edge.refusals import DomainError
+from config.edge.throttling import Guard
 
 log = logging.getLogger("tokenhouse.edge")
 NO_STORE = {"Cache-Control": "no-store"}
@@ -35,6 +36,12 @@ class EdgeView(APIView):
     @property
     def access(self) -> Access:
         return access_of(self.request)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Who comes without a token is counted by address; a token has a rate of its own."""
+        super().perform_authentication(request)
+        if getattr(request.auth, "token_id", None) is None:
+            throttling.require(Guard.API)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 from config.edge.admin_site import Site
 from config.edge.commands import CommandForm, attempt
 from config.edge.refusals import Conflict, Missing
+from config.edge.throttling import Guard, guarded
 from fleets import invitations, passwords
 from fleets.access import PersonAccess
 from fleets.personal_trail import Stranger
@@ -54,6 +55,7 @@ class ForgottenForm(forms.Form):
 
 @sensitive_post_parameters()
 @asking_and_doing
+@guarded(Guard.LINKS, "GET", "HEAD", "POST")
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
     """GET asks for a password, which uses nothing up; POST accepts."""
     try:
@@ -72,6 +74,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @asking_and_doing
+@guarded(Guard.LINKS, "POST")
 def forgotten(request: HttpRequest) -> HttpResponse:
     """Asks for a mail address; what it answers does not tell whether anybody has it."""
     form = ForgottenForm(request.POST if request.method == "POST" else None)
@@ -85,6 +88,7 @@ def forgotten(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters()
 @asking_and_doing
+@guarded(Guard.LINKS, "GET", "HEAD", "POST")
 def reset(request: HttpRequest, token: str) -> HttpResponse:
     """As an invitation: GET asks, POST sets the password."""
     try:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import F, Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
@@ -24,6 +25,7 @@ from tokens.admin.facts import facts_of, sections_of
 from tokens.admin.filters import KindFilter, OwnerFilter, StatusFilter
 from tokens.admin.forms import IssueForm
 from tokens.admin.marks import expiry_mark, reach_mark, risk_badge, status_badge
+from tokens.admin.security import SECURITY
 from tokens.admin.verbs import DISABLE, EDIT, ENABLE, REVOKE, ROTATE
 from tokens.hints import hints_of
 from tokens.issuance import Issued
@@ -42,7 +44,7 @@ class TokenAdmin(ScopedAdmin):
     place = 10
     about = "Issue, rotate, disable and revoke API tokens; see what each may do."
     nothing = "No token is here. Issue one with “New token”, or choose another filter."
-    verbs: ClassVar[tuple[RowVerb, ...]] = (EDIT, ROTATE, DISABLE, ENABLE, REVOKE)
+    verbs: ClassVar[tuple[RowVerb, ...]] = (EDIT, SECURITY, ROTATE, DISABLE, ENABLE, REVOKE)
     in_rows: ClassVar[tuple[RowVerb, ...]] = (EDIT, DISABLE, ENABLE, REVOKE)
     page_template = "tokens/token.html"
     adding_label = "New token"
@@ -74,7 +76,7 @@ class TokenAdmin(ScopedAdmin):
     def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         machines = TokenMachine.objects.select_related("machine__fleet")
         return rows.select_related(
-            "organization", "principal", *OWNER_COLUMNS, "owner_fleet__organization"
+            "organization", "principal", "open_emergency", *OWNER_COLUMNS, "owner_fleet__organization"
         ).prefetch_related("scope_rows", "grants", Prefetch("machine_rows", machines))
 
     def get_search_results(
@@ -176,6 +178,9 @@ class TokenAdmin(ScopedAdmin):
     ) -> HttpResponse:
         if isinstance(result, Issued):
             return self.reveal(request, result, frame)
+        if isinstance(result, Token) and result.has_waiting_change:
+            messages.info(request, "It waits for approval. Until then the token stays as it was.")
+            return redirect(self.address_after(row, access_of(request)))
         return super().answer(request, verb, row, result, frame)
 
     def reveal(self, request: HttpRequest, issued: Issued, frame: dict[str, Any]) -> HttpResponse:
