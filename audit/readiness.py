@@ -1,5 +1,6 @@
 """What `/readyz` and the system checks ask of the database: reachable, migrated, its triggers in place."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.checks import CheckMessage, Error
@@ -7,7 +8,9 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from audit import triggers
+from audit.models import OutboxRow
 from config.edge import health
+from config.edge.clock import now
 
 # a process asks once: migrations are never taken back under a running server
 _seen_migrated: list[bool] = []
@@ -17,6 +20,13 @@ def register() -> None:
     health.register("database", database)
     health.register("migrations", migrations)
     health.register("triggers", missing_triggers)
+    health.register_due("outbox", oldest_owed, may_wait=timedelta(minutes=5))
+
+
+def oldest_owed() -> datetime | None:
+    """Of the effects that are due, since when the oldest is."""
+    due = OutboxRow.objects.filter(due_at__lte=now()).order_by("due_at")
+    return due.values_list("due_at", flat=True).first()
 
 
 def database() -> str | None:

@@ -24,3 +24,38 @@ app.conf.beat_schedule = {
     "forget old sessions": {"task": "fleets.tasks.forget_sessions", "schedule": 3600.0},
     "forget old idempotency keys": {"task": "config.edge.tasks.forget_idempotency_keys", "schedule": 3600.0},
 }
+    "record the ends of emergency windows": {
+        "task": "tokens.tasks.record_emergency_ends",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    },
+    "record expiries": {
+        "task": "tokens.tasks.record_expiries",
+        "schedule": 30.0,
+        "options": {"expires": 30.0},
+    },
+    "record the ends of overlaps": {
+        "task": "tokens.tasks.record_overlap_ends",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
+    "record denials that were counted": {
+        "task": "tokens.tasks.record_counted_denials",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
+    "announce expiries": {
+        "task": "tokens.tasks.announce_expiries",
+        "schedule": 600.0,
+        "options": {"expires": 600.0},
+    },
+    "disable tokens that nobody uses": {
+        "task": "tokens.tasks.disable_unused",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
+    "watch requests for approval": {
+        "task": "approvals.tasks.watch_requests",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },

@@ -70,6 +70,18 @@ def _about_outgoing(text: str) -> CheckMessage | None:
 
 
 @register(Tags.security)
+def check_metrics_networks(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
+    hint = "Name the networks of your Prometheus in METRICS_NETWORKS, such as 10.20.0.7/32."
+    found: list[CheckMessage] = []
+    for text in settings.METRICS_NETWORKS:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            found.append(Error(f"METRICS_NETWORKS: {error}.", hint=hint, id="tokenhouse.E016"))
+    return found
+
+
+@register(Tags.security)
 def check_redis_databases(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
     redis = settings.REDIS
     if len({redis.cache, redis.state, redis.broker}) == 3:

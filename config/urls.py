@@ -8,7 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from config.edge import health, problems
+from config.edge import health, metrics, problems
 from config.edge.description import Description
 from tokens import gate
 
@@ -36,6 +36,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("gate/verify", gate.verify, name="gate"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("api/v1/", include(api)),
     path("admin/", admin.site.urls),
     re_path(r"", nothing_here),

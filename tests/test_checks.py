@@ -21,6 +21,7 @@ UNSAFE = [
     ({"CACHE_URL": ONE, "BROKER_URL": ONE}, "tokenhouse.E004"),
     ({"OUTGOING_NETWORKS": "internal"}, "tokenhouse.E014"),
     ({"OUTGOING_NETWORKS": "0.0.0.0/0"}, "tokenhouse.E015"),
+    ({"METRICS_NETWORKS": "10.20.0.7/24"}, "tokenhouse.E016"),
     ({"DEBUG": "true", "BIND": "192.0.2.1"}, "tokenhouse.E005"),
 ]
 

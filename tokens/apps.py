@@ -10,7 +10,7 @@ class TokensConfig(AppConfig):
         from audit import triggers
         from config.edge import health
         from fleets import consequences
-        from tokens import lifecycle, peppers, revocation, tracked
+        from tokens import lifecycle, peppers, requests, revocation, tracked, upkeep, waiting
 
         triggers.register(
             triggers.Trigger(
@@ -31,3 +31,4 @@ class TokensConfig(AppConfig):
         )
         tracked.register()
         health.register("peppers", peppers.problem)
+        upkeep.register()

@@ -61,6 +61,14 @@ class TokenQuerySet(models.QuerySet["Token"]):
             return self.filter(expired)
         return self.filter(status=status).exclude(expired)
 
+    def expiring(self) -> "TokenQuerySet":
+        """Alive, their expiry not recorded. With literals: SQLite takes a partial index only for what it can read."""
+        return self.filter(expired_at=None).extra(where=["tokens_token.status IN ('active', 'disabled')"])
+
+    def in_use(self) -> "TokenQuerySet":
+        """Active ones, by the index of their last use."""
+        return self.extra(where=["tokens_token.status = 'active'"])
+
     def of_owner(self, owner: Owner) -> "TokenQuerySet":
         return self.filter(of_owner(owner))
 
@@ -257,6 +265,11 @@ class Token(models.Model):
                 name="token_by_coming_expiry",
                 condition=Q(status__in=["active", "disabled"], expired_at=None),
             ),
+            models.Index(
+                fields=["organization", "last_used_at"],
+                name="token_by_last_use",
+                condition=Q(status="active"),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -429,6 +442,13 @@ class TokenSecret(models.Model):
             models.UniqueConstraint(fields=["token", "generation"], name="one_secret_of_a_generation"),
             models.UniqueConstraint(
                 fields=["token"], condition=Q(valid_until=None), name="one_newest_secret"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["valid_until"],
+                name="secret_by_end",
+                condition=Q(ended_at=None, valid_until__isnull=False),
             ),
         ]
 

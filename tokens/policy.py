@@ -81,6 +81,15 @@ def managed(by: Access, model: type[Group] | type[Application], organization: Or
     return rows.filter(pk__in=led_by(by.user, model).values("pk")) if leads else rows.none()
 
 
+def may_lift_restrictions(by: Access) -> bool:
+    """Start and stop emergency access: a superuser in a browser session of their own, or the operator for one. Never a
+    token, whoever's it is."""
+    user: User | None = by.user
+    if user is None or not (by.is_browser_session or by.is_operator):
+        return False
+    return user.is_superuser and user.is_live()
+
+
 def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
     """The tokens that the caller may see: their own, those of the groups and applications that they lead, and those at
     whose owner's path they read or manage tokens."""

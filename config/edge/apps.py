@@ -12,6 +12,9 @@ class EdgeConfig(AppConfig):
 
     def ready(self) -> None:
         from config import checks  # noqa: F401  (registers the system checks)
+        from config.edge import health
+
+        health.register("heartbeat", health.heartbeat, needed=False)
 
 
 class EdgeAdminConfig(SimpleAdminConfig):

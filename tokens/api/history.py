@@ -56,7 +56,7 @@ class HistoryView(OfOneToken):
     def list(self, request: Request, pk: str) -> Response:
         token = self.meant(request, pk)
         page = self.paginate_queryset(self.filter_queryset(history.changes_of(token)))
-        shown = _events(page or [], token, names_people=policy.names_people(self.access))
+        shown = shown_events(page or [], token, names_people=policy.names_people(self.access))
         changes = [change.changes for change in history.told(token, page or [])]
         return self.get_paginated_response(
             [_change(event, of_event) for event, of_event in zip(shown, changes, strict=True)]
@@ -71,7 +71,7 @@ class ActivityView(OfOneToken):
         token = self.meant(request, pk)
         page = self.paginate_queryset(self.filter_queryset(history.activity_of(token)))
         return self.get_paginated_response(
-            _events(page or [], token, names_people=policy.names_people(self.access))
+            shown_events(page or [], token, names_people=policy.names_people(self.access))
         )
 
 
@@ -81,7 +81,7 @@ def _change(event: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return {**{name: event[name] for name in names}, "changes": changes, "data": data}
 
 
-def _events(events: list[Event], token: Token, *, names_people: bool) -> list[dict[str, Any]]:
+def shown_events(events: list[Event], token: Token, *, names_people: bool) -> list[dict[str, Any]]:
     shown: Any = EventSerializer(events, many=True, context={"organization": token.organization.slug}).data
     return shown if names_people else [_without_people(event) for event in shown]
 

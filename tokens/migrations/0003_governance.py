@@ -159,6 +159,22 @@ class Migration(migrations.Migration):
                 name="token_by_coming_expiry",
             ),
         ),
+        migrations.AddIndex(
+            model_name="token",
+            index=models.Index(
+                condition=models.Q(("status", "active")),
+                fields=["organization", "last_used_at"],
+                name="token_by_last_use",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="tokensecret",
+            index=models.Index(
+                condition=models.Q(("ended_at", None), ("valid_until__isnull", False)),
+                fields=["valid_until"],
+                name="secret_by_end",
+            ),
+        ),
         migrations.AddField(
             model_name="expirynotice",
             name="token",

@@ -1,0 +1,76 @@
+"""Registers the work that waits for the worker, and what `/readyz` and `/metrics` tell of it and of tokens."""
+
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q
+
+from approvals.models import ApprovalRequest
+from audit import outbox
+from audit.actions import Action
+from audit.models import Event
+from config.edge import health, metrics
+from config.edge.clock import now
+from config.edge.ids import first_uuid7
+from config.edge.metrics import Figure
+from tokens import emergency, notices, sweeps
+from tokens.models import Token
+
+LATELY = timedelta(minutes=1)
+
+__all__ = ["notices", "register"]  # importing the notices registers what their mails say
+
+
+def register() -> None:
+    outbox.register(emergency.KIND, emergency.ask_for_ends)
+    health.register_due("expiries", oldest_expiry, may_wait=timedelta(minutes=2))
+    health.register_due("emergency_ends", oldest_emergency_end, may_wait=timedelta(minutes=1))
+    health.register_due("requests", oldest_lapse, may_wait=timedelta(minutes=5))
+    metrics.register(approvals_open)
+    metrics.register(tokens_by_status)
+    metrics.register(verifications)
+
+
+def oldest_expiry() -> datetime | None:
+    return sweeps.expired(now()).values_list("expires_at", flat=True).first()
+
+
+def oldest_emergency_end() -> datetime | None:
+    return emergency.due(now()).values_list("ends_at", flat=True).first()
+
+
+def oldest_lapse() -> datetime | None:
+    """Since when the oldest request for approval has been out of time without that being recorded."""
+    late = ApprovalRequest.objects.open().filter(expires_at__lte=now()).order_by("expires_at")
+    return late.values_list("expires_at", flat=True).first()
+
+
+def approvals_open() -> Figure:
+    count = float(ApprovalRequest.objects.open().count())
+    return Figure("approvals_open", "Requests for approval that nobody has settled.", values={"": count})
+
+
+def tokens_by_status() -> Figure:
+    """In one query, by the status that is true now."""
+    has_expired = Q(expires_at__lte=now()) | Q(expired_at__isnull=False)
+    is_expired = Q(status__in=[Token.Status.ACTIVE, Token.Status.DISABLED]) & has_expired
+    counts = dict.fromkeys([*Token.Status.values, "expired"], 0.0)
+    rows = (
+        Token.objects.order_by()
+        .values_list("status")
+        .annotate(every=Count("pk"), expired=Count("pk", filter=is_expired))
+    )
+    for status, every, expired in rows:
+        counts[status] += every - expired
+        counts["expired"] += expired
+    return Figure("tokens", "Tokens by the status that is true now.", "status", counts)
+
+
+def verifications() -> Figure:
+    """Of the last minute: a range of the trail's primary key."""
+    lately = Event.objects.filter(id__gte=first_uuid7(now() - LATELY))
+    calls = lately.filter(action__in=[Action.TOKEN_USED, Action.TOKEN_DENIED]).order_by()
+    counts = {"allowed": 0.0, "denied": 0.0}
+    counts |= dict(calls.values_list("outcome").annotate(Count("pk")))
+    return Figure(
+        "verifications_last_minute", "Calls by known tokens within the last minute.", "outcome", counts
+    )
