@@ -80,6 +80,17 @@ class Action(models.TextChoices):
     EMERGENCY_STARTED = "emergency.started"
     EMERGENCY_ENDED = "emergency.ended"
 
+    WEBHOOK_ADDED = "webhook.added"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_REMOVED = "webhook.removed"
+    WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_DISABLED = "webhook.disabled"  # by its receiver, which is gone
+    DELIVERY_GIVEN_UP = "delivery.given_up"
+    DELIVERY_RETRIED = "delivery.retried"
+    DELIVERY_DROPPED = "delivery.dropped"
+    MAIL_TESTED = "mail.tested"
+
     TOKEN_ISSUED = "token.issued"
     TOKEN_ACTIVATED = "token.activated"  # a pending one, by its approval
     TOKEN_REJECTED = "token.rejected"

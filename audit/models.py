@@ -1,4 +1,4 @@
-"""The audit trail's rows, and the outbox of effects that follow a committed change.
+"""The audit trail's rows, the outbox of effects that follow a committed change, and webhooks.
 
 An event has no foreign key: it keeps plain ids and the labels of its day, so that nothing that happens later to what it
 names can change it.
@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from audit.actions import Action, Outcome
+from audit.targets import Target
 from config.edge.ids import uuid7
 
 # By far the most events; a token's changes are found among them by an index of their own.
@@ -116,9 +117,132 @@ class OutboxRow(models.Model):
     payload = models.JSONField()
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(db_default=Now())  # not before; moved on by each attempt of the worker
+    owed_since = models.DateTimeField(db_default=Now())  # its time runs from here; anew when it is sent again
+    attempts = models.PositiveIntegerField(db_default=0)
+    last_error = models.CharField(
+        max_length=200, blank=True, db_default=""
+    )  # words of ours, never a server's
+    dead_at = models.DateTimeField(null=True)  # given up; kept until somebody sends it again or drops it
 
     class Meta:
-        indexes = [models.Index(fields=["kind", "id"], name="outbox_by_kind")]
+        indexes = [
+            models.Index(fields=["kind", "id"], name="outbox_by_kind"),
+            models.Index(
+                fields=["due_at", "id"], name="outbox_by_due", condition=models.Q(dead_at__isnull=True)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+    @property
+    def label(self) -> str:
+        """Its kind, and the template of a mail: whom it is for is not said."""
+        return f"{self.kind} {self.payload.get('template', '')}".strip()
+
+    def audit_target(self) -> Target:
+        return Target("delivery", str(self.pk), self.label)
+
+
+class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
+    def present(self) -> "WebhookEndpointQuerySet":
+        return self.filter(removed_at=None)
+
+    def of_organizations(self, organization_ids: frozenset[Any]) -> "WebhookEndpointQuerySet":
+        return self.filter(organization_id__in=organization_ids)
+
+
+class WebhookEndpoint(models.Model):
+    """Where an organization wants its events sent. The key that signs them is derived (`webhooks.signing`)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization_id = models.UUIDField()
+    url = models.CharField(max_length=2000)  # its path may be a secret of the receiver's: not for the trail
+    description = models.CharField(max_length=500, blank=True)
+    actions = models.JSONField()  # names of actions, `subject.*` or `*`
+    enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=200, blank=True)
+    key_version = models.PositiveIntegerField(default=1)
+    pepper_id = models.PositiveIntegerField()
+    previous_key_version = models.PositiveIntegerField(null=True)  # signs too, until
+    previous_pepper_id = models.PositiveIntegerField(null=True)
+    previous_until = models.DateTimeField(null=True)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True)
+    leased_until = models.DateTimeField(null=True)  # one worker at a time delivers to it
+
+    objects = WebhookEndpointQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["organization_id", "id"],
+                name="webhook_by_organization",
+                condition=models.Q(removed_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.description or self.origin
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of where it is: what anybody may read of its URL."""
+        return "/".join(self.url.split("/", 3)[:3])
+
+    def audit_target(self) -> Target:
+        return Target("webhook", str(self.pk), self.origin, self.organization_id)
+
+
+class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    def pending(self) -> "WebhookDeliveryQuerySet":
+        return self.filter(state=WebhookDelivery.State.PENDING)
+
+    def dead(self) -> "WebhookDeliveryQuerySet":
+        return self.filter(state=WebhookDelivery.State.DEAD)
+
+
+class WebhookDelivery(models.Model):
+    """One event that an endpoint is owed, or was. Those of an endpoint are sent in the order of their ids."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        DEAD = "dead"
+
+    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, related_name="deliveries")
+    event_id = models.UUIDField()
+    action = models.CharField(max_length=50)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField()  # not before
+    owed_since = models.DateTimeField()  # its time runs from here; anew when it is sent again
+    last_error = models.CharField(max_length=200, blank=True)  # words of ours, never the receiver's
+    created_at = models.DateTimeField()
+    delivered_at = models.DateTimeField(null=True)
+
+    objects = WebhookDeliveryQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["endpoint", "event_id"], name="one_delivery_of_an_event"),
+            models.CheckConstraint(
+                condition=models.Q(state="delivered", delivered_at__isnull=False)
+                | (~models.Q(state="delivered") & models.Q(delivered_at__isnull=True)),
+                name="delivered_since_an_instant",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["endpoint", "id"], name="webhook_queue", condition=models.Q(state="pending")
+            ),
+            models.Index(fields=["endpoint", "state", "-id"], name="delivery_by_state"),
+            models.Index(fields=["state", "created_at"], name="delivery_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.state}"
+
+    def audit_target(self) -> Target:
+        return self.endpoint.audit_target()

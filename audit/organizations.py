@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
 
+from audit.targets import Target
 from config.edge.access import Access
 
 
@@ -15,6 +16,9 @@ class Named:
 
     id: UUID
     slug: str
+
+    def audit_target(self) -> Target:
+        return Target("organization", str(self.id), self.slug, self.id)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def register(kind: str, publish: Publish) -> None:
 def add(kind: str, payload: Payload) -> None:
     """Owe an effect, in the caller's transaction."""
     at = now()
-    row = OutboxRow.objects.create(kind=kind, payload=payload, created_at=at, due_at=at)
+    row = OutboxRow.objects.create(kind=kind, payload=payload, created_at=at, due_at=at, owed_since=at)
     if frame := frames.running():
         frame.owed.append(row)
 

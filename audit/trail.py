@@ -1,9 +1,7 @@
 """Records one event, in the caller's transaction: no change without its event, no event without its change."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
-from uuid import UUID
 
 from django.db import Error as AnyDatabaseError
 from django.db import connection
@@ -11,6 +9,9 @@ from django.db import connection
 from audit import frames
 from audit.actions import Action, Outcome
 from audit.models import Event
+from audit.targets import Auditable as Auditable
+from audit.targets import Target as Target
+from audit.webhooks import queue
 from config.edge import context
 from config.edge.access import Actor
 from config.edge.clock import now
@@ -20,22 +21,6 @@ from config.edge.scrubbing import scrubbed
 
 UNWRITTEN = "The audit trail can't be written, so nothing was done."
 BATCH = 1000  # events of one statement
-
-
-@dataclass(frozen=True)
-class Target:
-    """What an event is about, as it was called when it happened."""
-
-    type: str
-    id: str
-    label: str
-    organization_id: UUID | None = None
-
-
-class Auditable(Protocol):
-    """A row that events can be about."""
-
-    def audit_target(self) -> Target: ...
 
 
 class HasActor(Protocol):
@@ -64,6 +49,7 @@ def record(
     event = Event(**_said(action, by, data, outcome, reason), **_about(target))
     try:
         event.save()
+        queue.owe(action, event.organization_id, [event.pk])
     except AnyDatabaseError as error:
         raise Unavailable(UNWRITTEN) from error
     frames.note_target(event.target_id)
@@ -87,6 +73,9 @@ def record_all(
                 _insert_said_once(said, about)
             else:
                 Event.objects.bulk_create(Event(**said, **each) for each in about)
+            for organization_id in dict.fromkeys(each["organization_id"] for each in about):
+                ids = [each["id"] for each in about if each["organization_id"] == organization_id]
+                queue.owe(action, organization_id, ids)
     except AnyDatabaseError as error:
         raise Unavailable(UNWRITTEN) from error
 

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, models, transaction
 
-from audit import frames, outbox
+from audit import deliveries, frames, outbox
 from audit.actions import Action, Outcome
 from audit.trail import Target, record
 from config.edge import context
@@ -59,6 +59,8 @@ def _in_transaction(call: Callable[[], R], args: tuple[Any, ...], kwargs: Mappin
                         key.save(update_fields=["resource"])
                 if not outbox.settle(frame.owed):
                     context.current().effective_everywhere = False
+                elif frame.owes_webhooks:
+                    deliveries.ask_for_worker(deliveries.WEBHOOKS_TASK)
                 return result
         except BaseException as error:
             for row, was in zip(rows, as_they_were, strict=True):

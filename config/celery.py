@@ -16,14 +16,17 @@ app.conf.beat_schedule = {
         "schedule": 30.0,
         "options": {"expires": 30.0},  # while a worker is away they do not pile up
     },
+    "send webhooks": {
+        "task": "audit.tasks.deliver_webhooks",
+        "schedule": 5.0,
+        "options": {"expires": 5.0},
+    },
+    "forget old webhook deliveries": {"task": "audit.tasks.forget_deliveries", "schedule": 3600.0},
     "heartbeat": {
         "task": "config.edge.tasks.heartbeat",
         "schedule": 30.0,
         "options": {"expires": 30.0},
     },
-    "forget old sessions": {"task": "fleets.tasks.forget_sessions", "schedule": 3600.0},
-    "forget old idempotency keys": {"task": "config.edge.tasks.forget_idempotency_keys", "schedule": 3600.0},
-}
     "record the ends of emergency windows": {
         "task": "tokens.tasks.record_emergency_ends",
         "schedule": 15.0,
@@ -59,3 +62,6 @@ app.conf.beat_schedule = {
         "schedule": 60.0,
         "options": {"expires": 60.0},
     },
+    "forget old sessions": {"task": "fleets.tasks.forget_sessions", "schedule": 3600.0},
+    "forget old idempotency keys": {"task": "config.edge.tasks.forget_idempotency_keys", "schedule": 3600.0},
+}

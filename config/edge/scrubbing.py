@@ -4,7 +4,10 @@ import re
 from typing import Any
 
 LINK = "thl_"  # how the secret part of a mailed link begins
-SECRET = re.compile(r"th[pfgoat]_[0-9A-Za-z]{16}_[0-9A-Za-z]{6,}|thl_[0-9A-Za-z._:=-]{20,}")
+WEBHOOK_SECRET = "whsec_"  # and the key that signs webhooks
+SECRET = re.compile(
+    r"th[pfgoat]_[0-9A-Za-z]{16}_[0-9A-Za-z]{6,}|thl_[0-9A-Za-z._:=-]{20,}|whsec_[0-9A-Za-z+/=]{20,}"
+)
 CUT = "[secret]"
 
 

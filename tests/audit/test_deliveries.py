@@ -1,4 +1,4 @@
-"""Effects that only the worker carries out: one by one, later after each failure, given up in the end."""
+"""Effects that only the worker carries out: one by one, later after each failure, given up in the end, but kept."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,7 +18,7 @@ from config.edge.clock import at, now
 from config.edge.context import RequestContext, bound, current
 from fleets import organizations
 from fleets.models import Organization
-from tests.factories import make_organization, operator
+from tests.factories import events, make_organization, operator
 from tests.servers.valkey import Valkey
 
 pytestmark = pytest.mark.django_db
@@ -119,15 +119,20 @@ def test_one_that_fails_waits_longer_each_time_and_holds_up_no_other(sink: Sink)
     assert not OutboxRow.objects.exists()
 
 
-def test_what_fails_for_three_days_is_given_up(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_fails_for_three_days_is_given_up_and_kept(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
     sink.refused = {1}
-    owe(1)
+    owe(1, 2)
 
     with at(now() + timedelta(days=3, seconds=1)):
         deliveries.deliver()
+        deliveries.deliver()
+        assert deliveries.oldest_due() is None
 
-    assert not OutboxRow.objects.exists()
+    [row] = deliveries.dead()
+    assert (row.attempts, row.last_error) == (1, "ConnectionError")
+    assert (sink.tried, sink.got) == ([1, 2], [2]), "it is not tried again by itself"
     assert "an effect is given up" in caplog.text
+    assert events(action="delivery.given_up", target_id=str(row.pk)) == ["delivery.given_up allowed"]
 
 
 def test_a_row_that_another_worker_has_taken_is_left_to_it(sink: Sink) -> None:
