@@ -18,8 +18,9 @@ from tokens.kinds import COLUMN, Owner, kind_of
 from tokens.models import Token, TokenSecret
 from tokens.restrictions import UNRESTRICTED, Restrictions
 from tokens.risk import require_reason, risk_of
+from tokens.rules import require_issuable
 from tokens.secret import Secret
-from tokens.spec import restriction_columns
+from tokens.spec import Spec, restriction_columns
 
 # who issues speaks of wishes, grants and expiries: said here too, so that callers need one module
 from tokens.wishes import Expiry as Expiry
@@ -69,6 +70,8 @@ def issue(
     waits = waiting.approvals_for(risk, rules, by)
     expiry = limits.bounded(expiry, rules.default_lifetime, by)
     restrictions = limits.inherited(restrictions, by)
+    asked = Spec(access=settled, expires_at=expiry.at, lifetime=expiry.lifetime, restrictions=restrictions)
+    require_issuable(organization, owner, asked, rules, by=by)
     at = now()
     kind = kind_of(owner)
     token = Token(

@@ -27,6 +27,7 @@ from tokens.restrictions import Restrictions
 from tokens.revocation import NOT_YOURS
 from tokens.revocation import revoke as revoke  # the last move of a life, for who calls the others
 from tokens.risk import require_reason
+from tokens.rules import require_widenable
 from tokens.spec import Spec, spec_of, store
 
 LONGEST_OVERLAP = timedelta(days=7)
@@ -158,6 +159,7 @@ def require_may_widen(token: Token, after: Spec, role: str | None, by: Access) -
         "widening_refused",
     )
     _require_may_give(token, after, role, by)
+    require_widenable(token, after, waiting.rules_of(token.organization), by=by)
 
 
 def carry_out(

@@ -13,11 +13,13 @@ from config.edge.clock import now
 from config.edge.refusals import Conflict, Refused, require
 from fleets.authority import PrincipalRights, exceeding
 from fleets.models import Application, Membership, Organization, OwnedByOrganization, User
+from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
 from tokens import policy, restrictions
 from tokens.kinds import Owner, kind_of
 from tokens.models import Token
 from tokens.restrictions import Restrictions
+from tokens.rules import effective_expiry
 from tokens.wishes import Expiry, Settled, issuing_token, settled_of
 
 
@@ -123,7 +125,8 @@ def require_no_looser(asked: Restrictions, by: Access) -> None:
 def _limit(by: Access) -> datetime | None:
     if by.token_id is None:
         return None
-    return Token.objects.values_list("expires_at", flat=True).get(pk=by.token_id)
+    token = Token.objects.select_related("organization").get(pk=by.token_id)
+    return effective_expiry(token, policy_of(token.organization))
 
 
 def _refuse(pairs: list[tuple[str, str]]) -> None:

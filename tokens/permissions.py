@@ -4,14 +4,16 @@ from typing import Any
 
 from fleets import holdings
 from fleets.authority import PrincipalRights, TokenRights
+from fleets.organization_policy import policy_of
 from fleets.scopes import RISK_OF, Scope
 from tokens.models import Token
 from tokens.rights import ceiling_of, rows_of
+from tokens.rules import kept
 
 
 def permissions_of(token: Token, path: str) -> dict[str, Any]:
     """`{path, scopes, given_by: [{scope, risk, path, role, propagate}], paths}`: `paths` are those named by rows."""
-    ceiling = ceiling_of(token)
+    ceiling = kept(ceiling_of(token), token, policy_of(token.organization))
     principal = holdings.principal_of(token.principal, token.organization_id).rights
     rights = TokenRights(ceiling, rows_of(token, ceiling), principal)
     scopes = sorted(rights.at(path))

@@ -1,7 +1,7 @@
 """What an organization's policy means for a token: what of it is not allowed, and when it ends at the latest.
 
-Judged when a token is issued or widened (`require_allowed`), at each of its calls (`effective_expiry`, `refuses`,
-`kept`), and before a policy is saved (the preview).
+Judged when a token is issued or widened (`require_issuable`, `require_widenable`), at each of its calls
+(`effective_expiry`, `refuses`, `kept`), and before a policy is saved (preview).
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from config.edge.access import Access
+from config.edge.clock import now
 from config.edge.networks import Network
 from config.edge.refusals import Invalid, Refused
 from fleets.models import Membership, Organization, User
@@ -18,6 +19,7 @@ from fleets.organization_policy import OrganizationPolicy, policy_of
 from fleets.scopes import Risk, Scope
 from tokens.kinds import Kind, Owner, kind_of
 from tokens.models import Token
+from tokens.spec import Spec
 
 
 class Violation(StrEnum):
@@ -103,38 +105,25 @@ def role_of_owner(token: Token, rules: OrganizationPolicy) -> str | None:
     return _role(token.principal, token.organization)
 
 
-def require_allowed(
-    facts: Facts,
-    rules: OrganizationPolicy,
-    *,
-    organization: Organization,
-    owner: Owner,
-    expiry_field: str | None = "expires_at",
-    by: Access,
+def require_issuable(
+    organization: Organization, owner: Owner, spec: Spec, rules: OrganizationPolicy, *, by: Access
 ) -> None:
-    """For verbs that issue or widen: Invalid names the field that has to be different, Refused what is for others.
+    """For the verb that issues a token: refuse what the policy does not allow, naming the field or the rule.
 
-    `expiry_field` None: nothing was asked about the end, and what is too long ends by the policy anyway. The operator
-    is bound too, but that what the owner lacks may stand in the ceiling: it has no effect.
+    The operator is bound too, but that a person's role may hold less than their token's ceiling: it has no effect.
     """
-    found = violations(facts, rules, _role_judged(organization, owner, rules, by))
-    if Violation.KIND_NOT_ALLOWED in found:
-        whose = f"{'an' if facts.kind[0] in 'ao' else 'a'} {Kind(facts.kind).label.lower()} token"
-        raise Refused(f"The organization's policy does not let this role have {whose}.", code=found[0])
-    if Violation.SCOPE_ABOVE_CEILING in found and not by.is_operator:
-        above = sorted(facts.scopes - (_ceiling(organization, owner, rules) or frozenset()))
-        raise Refused(
-            f"The organization's policy lets no personal token of this role hold {', '.join(above)}.",
-            code=Violation.SCOPE_ABOVE_CEILING,
-        )
-    if expiry_field:
-        _require_an_end(facts, rules, found, expiry_field)
-    if Violation.NETWORK_REQUIRED in found:
-        detail = (
-            f"The organization's policy wants a token of {facts.risk.label} risk to work from named networks only; "
-            "0.0.0.0/0 and ::/0 are everywhere."
-        )
-        raise Invalid.field("allowed_networks", detail, Violation.NETWORK_REQUIRED)
+    at = now()
+    field = "expires_at" if spec.expires_at else "expires_in"
+    _require_allowed(_facts(kind_of(owner), spec, at, at), organization, owner, rules, field, by)
+
+
+def require_widenable(token: Token, spec: Spec, rules: OrganizationPolicy, *, by: Access) -> None:
+    """As `require_issuable`, for what a token becomes by an edit that widens it. An end that stays is not judged:
+    what is too long ends by the policy anyway."""
+    at = now()
+    is_moved = (spec.expires_at, spec.lifetime) != (token.expires_at, token.lifetime)
+    facts = _facts(Kind(token.kind), spec, token.approved_at or at, at)
+    _require_allowed(facts, token.organization, token.owner, rules, "expires_at" if is_moved else "", by)
 
 
 def is_open(networks: tuple[Network, ...] | None) -> bool:
@@ -163,6 +152,39 @@ def _violations(facts: Facts, rules: OrganizationPolicy, role: str | None) -> It
         yield Violation.NETWORK_REQUIRED
 
 
+def _facts(kind: Kind, spec: Spec, starts_at: datetime, at: datetime) -> Facts:
+    end = spec.expires_at if spec.lifetime is None else at + spec.lifetime
+    return Facts(kind, spec.risk, spec.access.ceiling, spec.restrictions.networks, starts_at, end)
+
+
+def _require_allowed(
+    facts: Facts,
+    organization: Organization,
+    owner: Owner,
+    rules: OrganizationPolicy,
+    expiry_field: str,
+    by: Access,
+) -> None:
+    role = _role_judged(organization, owner, rules, by)
+    found = violations(facts, rules, role)
+    if Violation.KIND_NOT_ALLOWED in found:
+        whose = f"{'an' if facts.kind[0] in 'ao' else 'a'} {Kind(facts.kind).label.lower()} token"
+        detail = f"The organization's policy lets no {role} have {whose}."
+        raise Refused(detail, code=Violation.KIND_NOT_ALLOWED)
+    if Violation.SCOPE_ABOVE_CEILING in found and not by.is_operator:
+        above = sorted(facts.scopes - (rules.ceiling_of(role or "") or frozenset()))
+        detail = f"The organization's policy lets no personal token of a {role} hold {', '.join(above)}."
+        raise Refused(detail, code=Violation.SCOPE_ABOVE_CEILING)
+    if expiry_field:
+        _require_an_end(facts, rules, found, expiry_field)
+    if Violation.NETWORK_REQUIRED in found:
+        detail = (
+            f"The organization's policy wants a token of {facts.risk.label} risk to work from named networks only; "
+            "0.0.0.0/0 and ::/0 are everywhere."
+        )
+        raise Invalid.field("allowed_networks", detail, Violation.NETWORK_REQUIRED)
+
+
 def _require_an_end(facts: Facts, rules: OrganizationPolicy, found: list[Violation], field: str) -> None:
     if facts.expires_at is None and not rules.never_allowed:
         detail = "The organization's policy wants every token to end."
@@ -183,11 +205,6 @@ def _role_judged(
     if isinstance(owner, User) and kind_of(owner) is Kind.PERSONAL:
         return _role(owner, organization)
     return None if by.is_operator or by.user is None else _role(by.user, organization)
-
-
-def _ceiling(organization: Organization, owner: Owner, rules: OrganizationPolicy) -> frozenset[str] | None:
-    role = _role(owner, organization) if isinstance(owner, User) else None
-    return rules.ceiling_of(role) if role else None
 
 
 def _role(user: User, organization: Organization) -> str | None:

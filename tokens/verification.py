@@ -23,7 +23,8 @@ from config.edge.refusals import DomainError, Unavailable
 from config.edge.throttling import Guard, TooManyAttempts
 from fleets import holdings
 from fleets.authority import TokenRights
-from tokens import denials, peppers, secret
+from fleets.organization_policy import policy_of
+from tokens import denials, peppers, rules, secret
 from tokens.credentials import Credential
 from tokens.decision import (
     STATUS_OF_DENIAL,
