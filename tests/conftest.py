@@ -14,6 +14,7 @@ from django.db import connection, connections
 from redis import Redis
 
 from audit import triggers
+from config.edge.redis import breaker
 from tests import plugin
 from tests.servers.browser import find_chromium
 from tests.servers.house import House
@@ -81,6 +82,7 @@ def valkey() -> Iterator[Valkey]:
     yield server
     server.stop()
     server.start()
+    breaker.reset()
 
 
 @pytest.fixture
