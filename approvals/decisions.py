@@ -12,7 +12,8 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, Invalid
-from fleets import currency
+from fleets import currency, deciders
+from fleets.organization_policy import policy_of
 
 
 @verb(Action.APPROVAL_GRANTED)
@@ -88,8 +89,12 @@ def _vote(request: ApprovalRequest, verdict: Decision.Verdict, comment: str, by:
 
 def _void_what_fell(request: ApprovalRequest, behind: Ids) -> int:
     """How many approvals count now. Whoever lost the role since, or came to know a secret, has no vote any more."""
-    rules = standing.rules_of(request.organization)
+    able = deciders.eligible(request.organization, policy_of(request.organization))
     votes = list(request.decisions.filter(voided_at=None))
-    fallen = [vote.pk for vote in votes if not standing.counts(vote, request, rules, behind)]
+    fallen = [
+        vote.pk
+        for vote in votes
+        if not standing.counts(vote, request, is_able=vote.user_id in able, behind_it=behind)
+    ]
     request.decisions.filter(pk__in=fallen).update(voided_at=now())
     return len(votes) - len(fallen)

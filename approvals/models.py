@@ -8,14 +8,14 @@ from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
-from django.db.models import ExpressionWrapper, F, Q, Value
+from django.db.models import ExpressionWrapper, F, OuterRef, Q, Subquery, Value
 
 from audit.trail import Target
 from config.edge.clock import now
 from config.edge.ids import uuid7
 from config.edge.refusals import IllegalMove
 from fleets import currency
-from fleets.models import Organization, User
+from fleets.models import Membership, Organization, User
 from fleets.scopes import Risk
 
 
@@ -50,8 +50,11 @@ class ApprovalRequestQuerySet(models.QuerySet["ApprovalRequest"]):
         return self.filter(status=status)
 
     def presented(self) -> "ApprovalRequestQuerySet":
-        """With what lists and pages show, in a fixed number of queries."""
-        decisions = models.Prefetch("decisions", Decision.objects.select_related("user"))
+        """With what lists and pages show, in a fixed number of queries; of who voted the role that they have now."""
+        here = {"user": OuterRef("user"), "organization": OuterRef("request__organization")}
+        role_now = Subquery(Membership.objects.active().filter(**here).values("role")[:1])
+        votes = Decision.objects.select_related("user").annotate(role_now=role_now)
+        decisions = models.Prefetch("decisions", votes)
         originators = models.Prefetch("originators", User.objects.only("pk"))
         return self.select_related("organization", "requested_by").prefetch_related(decisions, originators)
 

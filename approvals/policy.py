@@ -1,6 +1,7 @@
 """Who may see, decide and withdraw requests for approval. Each predicate is one rule in words."""
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -22,11 +23,16 @@ def comes_in_person(by: Access) -> bool:
     return by.user is not None and by.user.is_person
 
 
+def may_use_role(by: Access, organization_id: UUID) -> bool:
+    """In person; by a token only with the scope."""
+    return comes_in_person(by) and by.permits(Scope.APPROVALS_DECIDE, ROOT, organization_id)
+
+
 def may_decide_in(by: Access, organization: Organization) -> bool:
-    """Who decides there now, by the organization's policy; by a token only with the scope."""
-    if not comes_in_person(by) or not by.permits(Scope.APPROVALS_DECIDE, ROOT, organization.pk):
-        return False
-    return deciders.decides(by.user, organization, policy_of(organization))
+    """Who decides there now, by the organization's policy. What permits a caller is what they hold; the operator is
+    permitted everything, so that of whom they act for it is asked."""
+    decides = deciders.decides if by.is_operator else deciders.has_deciding_role
+    return may_use_role(by, organization.pk) and decides(by.user, organization, policy_of(organization))
 
 
 def may_hold_role(by: Access, request: ApprovalRequest) -> bool:

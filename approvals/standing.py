@@ -11,19 +11,9 @@ from uuid import UUID
 
 from approvals import policy
 from approvals.models import ApprovalRequest, Decision, Ids
-from approvals.subjects import handler_of
+from approvals.subjects import Offer, handler_of
 from config.edge.access import Access
-from fleets import deciders
-from fleets.models import Organization
 from fleets.organization_policy import OrganizationPolicy, policy_of
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Of one organization: its policy, and who decides there now."""
-
-    policy: OrganizationPolicy
-    able: Ids
 
 
 @dataclass(frozen=True)
@@ -35,58 +25,59 @@ class Standing:
     own_request: bool
 
 
-def rules_of(organization: Organization) -> Rules:
-    rules = policy_of(organization)
-    return Rules(rules, deciders.eligible(organization, rules))
-
-
 def behind(request: ApprovalRequest) -> Ids:
     """Everybody who may not decide on it: who asked, who wrote it, who knows a secret that it is about."""
     return _behind(request, handler_of(request).parties(request))
 
 
-def counts(vote: Decision, request: ApprovalRequest, rules: Rules, behind_it: Ids) -> bool:
+def offer_of(request: ApprovalRequest) -> Offer | None:
+    """What could be left out, where the organization lets less be approved."""
+    return handler_of(request).offers(request) if policy_of(request.organization).narrowing_allowed else None
+
+
+def counts(vote: Decision, request: ApprovalRequest, *, is_able: bool, behind_it: Ids) -> bool:
     """An approval of what the request is now, by somebody who decides now and is not behind it."""
-    is_free = rules.policy.self_approval or vote.user_id not in behind_it
+    is_free = policy_of(request.organization).self_approval or vote.user_id not in behind_it
     is_approval = vote.voided_at is None and vote.verdict == Decision.Verdict.APPROVE
-    return is_approval and is_free and vote.diff_digest == request.diff_digest and vote.user_id in rules.able
+    return is_approval and is_free and is_able and vote.diff_digest == request.diff_digest
 
 
 def standings(requests: Sequence[ApprovalRequest], by: Access) -> dict[UUID, Standing]:
     """How requests stand for a caller, by their ids; each was read by `presented()`."""
-    rules = {row.organization_id: row.organization for row in requests}
-    known = {key: rules_of(organization) for key, organization in rules.items()}
-    permitted = {key: policy.may_decide_in(by, organization) for key, organization in rules.items()}
+    organizations = {row.organization_id: row.organization for row in requests}
+    permitted = {key: policy.may_decide_in(by, organization) for key, organization in organizations.items()}
     parties = _parties(requests)
     eligible = set(_eligible_for(by, requests))
     return {
         row.pk: _standing(
-            row,
-            by,
-            known[row.organization_id],
-            _behind(row, parties[row.pk]),
-            permitted[row.organization_id] and row.pk in eligible,
+            row, by, _behind(row, parties[row.pk]), permitted[row.organization_id] and row.pk in eligible
         )
         for row in requests
     }
 
 
-def _standing(
-    request: ApprovalRequest, by: Access, rules: Rules, behind_it: Ids, holds_role: bool
-) -> Standing:
-    is_own = policy.is_behind(by, behind_it)
+def _standing(request: ApprovalRequest, by: Access, behind_it: Ids, holds_role: bool) -> Standing:
+    rules = policy_of(request.organization)
     votes = list(request.decisions.all())
+    is_own = policy.is_behind(by, behind_it)
     has_voted = any(vote.voided_at is None and by.user and vote.user_id == by.user.pk for vote in votes)
-    is_free = rules.policy.self_approval or not is_own
     if request.is_waiting:
-        granted = sum(counts(vote, request, rules, behind_it) for vote in votes)
+        counted = [counts(v, request, is_able=_is_able(v, rules), behind_it=behind_it) for v in votes]
     else:  # what it was closed with
-        granted = sum(vote.voided_at is None and vote.verdict == Decision.Verdict.APPROVE for vote in votes)
+        counted = [v.voided_at is None and v.verdict == Decision.Verdict.APPROVE for v in votes]
     return Standing(
-        granted=granted,
-        may_decide=request.is_waiting and holds_role and is_free and not has_voted,
+        granted=sum(counted),
+        may_decide=request.is_waiting
+        and holds_role
+        and not has_voted
+        and (rules.self_approval or not is_own),
         own_request=is_own,
     )
+
+
+def _is_able(vote: Any, rules: OrganizationPolicy) -> bool:
+    """By the voter's role, as `presented()` read it. That an entry denies it to them is found by the next decision."""
+    return bool(vote.user.is_live() and (vote.user.is_superuser or vote.role_now in rules.deciders))
 
 
 def _behind(request: ApprovalRequest, parties: Ids) -> Ids:

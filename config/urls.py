@@ -26,6 +26,7 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
 
 api: list[URLPattern | URLResolver] = [
     path("", include("fleets.api.urls")),
+    path("", include("approvals.api.urls")),
     path("", include("tokens.api.urls")),
     path("schema/", Description.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
@@ -35,8 +36,8 @@ urlpatterns = [
     path("", home),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("gate/verify", gate.verify, name="gate"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("gate/verify", gate.verify, name="gate"),
     path("api/v1/", include(api)),
     path("admin/", admin.site.urls),
     re_path(r"", nothing_here),

@@ -30,5 +30,10 @@ def decides(user: User, organization: Organization, rules: OrganizationPolicy) -
     """Whether this person is one of `eligible`."""
     if not user.is_person or Scope.APPROVALS_DECIDE not in rights_of(user, organization.pk).at(ROOT):
         return False
+    return has_deciding_role(user, organization, rules)
+
+
+def has_deciding_role(user: User, organization: Organization, rules: OrganizationPolicy) -> bool:
+    """The half of `decides` that is no scope: an active membership in a role that decides, or a superuser."""
     here = Membership.objects.active().filter(user=user, organization=organization, role__in=rules.deciders)
     return user.is_superuser or here.exists()

@@ -1,1 +1,1 @@
-"""Approvals over HTTP."""
+"""Requests for approval under /api/v1/."""

@@ -1,0 +1,82 @@
+"""What people fill in to decide. The digest of what they saw goes along, so that nobody agrees to something else."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.http import QueryDict
+
+from approvals.standing import offer_of
+from config.edge.commands import CommandForm
+from config.edge.refusals import DomainError
+
+CHANGED = "diff_changed"
+
+
+class DecisionForm(CommandForm):
+    """Where it was changed meanwhile the form comes back with what it is now, to be read again."""
+
+    diff_digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    comment = forms.CharField(
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Who asked reads it.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["diff_digest"].initial = self.row.diff_digest
+
+    def place(self, refusal: DomainError) -> None:
+        super().place(refusal)
+        if refusal.code == CHANGED and isinstance(self.data, QueryDict):
+            sent = self.data.copy()
+            sent["diff_digest"] = self.row.diff_digest
+            self.data = sent
+
+
+class ApproveForm(DecisionForm):
+    pass
+
+
+class RejectForm(DecisionForm):
+    comment = forms.CharField(
+        label="Why",
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Who asked reads it.",
+    )
+
+
+class ApproveLessForm(DecisionForm):
+    """A box for each part that can be left out."""
+
+    renames: ClassVar[dict[str, str]] = {"narrowed.scopes": "kept", "narrowed.changes": "kept"}
+    kept = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Nothing would be left; reject it instead."},
+    )
+    field_order = ["kept", "comment", "diff_digest"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer = offer_of(self.row)
+        kept = self.fields["kept"]
+        assert isinstance(kept, forms.MultipleChoiceField)
+        kept.label = offer.label if offer else ""
+        kept.choices = list(offer.choices) if offer else []
+        kept.initial = [value for value, _ in kept.choices]
+        self.offer = offer.name if offer else ""
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        return {**data, "narrowed": {self.offer: data.get("kept", [])}}
+
+
+class WithdrawForm(CommandForm):
+    reason = forms.CharField(
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Kept with the event.",
+    )
