@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from config.edge.access import Access
 from config.edge.clock import now
@@ -98,7 +98,7 @@ def _narrowed(living: TokenQuerySet, before: OrganizationPolicy, after: Organiza
         most, had = after.ceiling_of(role), before.ceiling_of(role)
         if most is None or (had is not None and had <= most):
             continue
-        theirs = living.filter(kind=Kind.PERSONAL, owner_role=role)
+        theirs = living.filter(Q(kind=Kind.PERSONAL), Q(("owner_role", role)))
         lost = TokenScope.objects.filter(token__in=theirs.values("pk")).exclude(scope__in=most)
         lost = lost if had is None else lost.filter(scope__in=had)
         found.update(lost.values_list("token_id", flat=True))

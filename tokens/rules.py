@@ -132,7 +132,7 @@ def is_open(networks: tuple[Network, ...] | None) -> bool:
         return False
     version_4 = [network for network in networks if isinstance(network, IPv4Network)]
     version_6 = [network for network in networks if isinstance(network, IPv6Network)]
-    whole = (*collapse_addresses(version_4), *collapse_addresses(version_6))
+    whole: list[Network] = [*collapse_addresses(version_4), *collapse_addresses(version_6)]
     return any(network.prefixlen == 0 for network in whole)
 
 

@@ -1,6 +1,6 @@
 """Organizations and their members."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -65,7 +65,7 @@ class OrganizationAdmin(ScopedAdmin):
         "Opens an organization. You become its first owner.",
         "The organization is open.",
     )
-    verbs = (
+    verbs: ClassVar[tuple[RowVerb, ...]] = (
         RowVerb(
             "rename",
             "Rename",

@@ -24,6 +24,10 @@ def changed(changes: dict[str, Any], before: OrganizationPolicy = DEFAULT) -> Or
     return parsed(changes, before=before)
 
 
+def each(field: str, *values: Any) -> list[tuple[str, Any]]:
+    return [(field, value) for value in values]
+
+
 def test_the_default_lays_down_nothing_but_a_lifetime() -> None:
     assert (DEFAULT.default_lifetime.days, DEFAULT.maximum_lifetime, DEFAULT.unused_limit) == (90, None, None)
     assert (DEFAULT.never_allowed, DEFAULT.self_approval) == (True, False)
@@ -42,21 +46,21 @@ def test_the_description_names_every_part_and_no_other() -> None:
     ("field", "value"),
     [
         ("lifetime", 1),
-        *[("default_lifetime_days", value) for value in (0, 3651, True, 1.5, "30", None, [])],
-        *[("maximum_lifetime_days", value) for value in (0, 3651, False, "30", {})],
-        *[("unused_limit_days", value) for value in (0, 3651, -1, "1")],
-        *[("request_hours", value) for value in (0, 721, None, 1.0)],
-        *[("narrowing_allowed", value) for value in (None, 0, "true")],
-        *[("self_approval", value) for value in (None, 1, [])],
-        *[("never_allowed", value) for value in (None, "no")],
-        *[("deciders", value) for value in ([], ["admin"], ["owner", "owner"], "owner", None, [["owner"]])],
-        *[("approvals_needed", value) for value in (1, None, [], [0, 0, 1])],
-        *[("approvals_needed.high", value) for value in (-1, 6, None, True, "1", 1.0)],
+        *each("default_lifetime_days", 0, 3651, True, 1.5, "30", None, []),
+        *each("maximum_lifetime_days", 0, 3651, False, "30", {}),
+        *each("unused_limit_days", 0, 3651, -1, "1"),
+        *each("request_hours", 0, 721, None, 1.0),
+        *each("narrowing_allowed", None, 0, "true"),
+        *each("self_approval", None, 1, []),
+        *each("never_allowed", None, "no"),
+        *each("deciders", [], ["admin"], ["owner", "owner"], "owner", None, [["owner"]]),
+        *each("approvals_needed", 1, None, [], [0, 0, 1]),
+        *each("approvals_needed.high", -1, 6, None, True, "1", 1.0),
         ("approvals_needed.dire", 1),
-        *[("networks_required", value) for value in (True, None)],
-        *[("networks_required.high", value) for value in (None, 1, "true")],
+        *each("networks_required", True, None),
+        *each("networks_required.high", None, 1, "true"),
         ("networks_required.dire", True),
-        *[("allowed_kinds", value) for value in (["personal"], None)],
+        *each("allowed_kinds", ["personal"], None),
         ("allowed_kinds.member", ["robot"]),
         ("allowed_kinds.member", "personal"),
         ("allowed_kinds.member", ["fleet", "fleet"]),

@@ -79,7 +79,8 @@ def test_the_form_shows_the_policy_and_the_preview_names_tokens_before_anything_
     assert event.data["changes"].keys() == {"networks_required", "maximum_lifetime_days", "scope_ceilings"}
     rules = policy_of(Organization.objects.get(pk=world.acme.pk))
     assert (rules.maximum_lifetime_days, rules.networks_required) == (30, (False, False, True))
-    assert (rules.ceiling_of("auditor"), rules.ceiling_of("admin")) == ({"audit:read"}, None)
+    assert rules.ceiling_of("auditor") == frozenset({"audit:read"})
+    assert rules.ceiling_of("admin") is None
     assert "high risk" in saved.content.decode()
 
 
@@ -148,10 +149,8 @@ def test_only_who_may_set_the_policy_and_has_just_shown_who_they_are_gets_there(
 
 def test_the_pages_take_few_queries(world: World, browser: Client) -> None:
     make_token(world.edge, "commands:execute")
-    for act in (
-        lambda: browser.get(address(world)),
-        lambda: browser.post(address(world), filled(networks_required=["high"])),
-    ):
-        with CaptureQueriesContext(connection) as captured:
-            assert act().status_code == 200
-        assert len(captured) <= 15
+    with CaptureQueriesContext(connection) as form:
+        assert browser.get(address(world)).status_code == 200
+    with CaptureQueriesContext(connection) as shown:
+        assert browser.post(address(world), filled(networks_required=["high"])).status_code == 200
+    assert max(len(form), len(shown)) <= 15
