@@ -107,8 +107,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # what waits, waits in the broker, where 
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10.0  # seconds for what runs when a worker must go,
 CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True  # and what waits for its time goes back to the broker
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 10
-    * 3600,  # seconds: longer than an emergency window, whose end waits unacknowledged
+    # seconds: longer than an emergency window, the task of whose end waits unacknowledged
+    "visibility_timeout": 10 * 3600,
     "socket_timeout": 1.0,
     "socket_connect_timeout": 1.0,
     "max_retries": 0,

@@ -8,7 +8,7 @@ from config.edge.facts import Cell, Fact, Section
 from fleets.admin.scope import linked
 from fleets.models import User
 from fleets.scopes import Scope
-from tokens.admin import security
+from tokens.admin import emergency, security
 from tokens.admin.marks import badge, expiry_mark, reach_mark, risk_badge, status_badge
 from tokens.admin.timeline import timeline_of
 from tokens.admin.words import kind_of, level_of
@@ -48,6 +48,7 @@ def sections_of(row: Token, by: Access) -> list[Section]:
     sections = [Section("Scopes", ("Scope", "Risk", "Lets it"), held, "It holds no scope.")]
     if not row.is_ended:
         sections += [grants_of(row), security.section_of(row, by), secrets_of(row)]
+    sections += emergency.sections_of(row, by)
     sections.append(timeline_of(row))
     if may_read(by, row.organization_id):
         sections.append(events_of(row))

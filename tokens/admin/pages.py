@@ -21,6 +21,7 @@ from fleets.admin.scope import OrganizationFilter
 from tokens import issuance, policy
 from tokens.admin import words
 from tokens.admin.choices import OwnerChoice, owner_choices
+from tokens.admin.emergency import START, STOP, notes_of
 from tokens.admin.facts import facts_of, sections_of
 from tokens.admin.filters import KindFilter, OwnerFilter, StatusFilter
 from tokens.admin.forms import IssueForm
@@ -44,7 +45,7 @@ class TokenAdmin(ScopedAdmin):
     place = 10
     about = "Issue, rotate, disable and revoke API tokens; see what each may do."
     nothing = "No token is here. Issue one with “New token”, or choose another filter."
-    verbs: ClassVar[tuple[RowVerb, ...]] = (EDIT, SECURITY, ROTATE, DISABLE, ENABLE, REVOKE)
+    verbs: ClassVar[tuple[RowVerb, ...]] = (EDIT, SECURITY, ROTATE, DISABLE, ENABLE, START, STOP, REVOKE)
     in_rows: ClassVar[tuple[RowVerb, ...]] = (EDIT, DISABLE, ENABLE, REVOKE)
     page_template = "tokens/token.html"
     adding_label = "New token"
@@ -93,7 +94,7 @@ class TokenAdmin(ScopedAdmin):
     # The page of one token
 
     def notes(self, row: Token, by: Access) -> list[str]:
-        return [words.HINTS.get(hint, hint) for hint in hints_of(row)]
+        return notes_of(row) + [words.HINTS.get(hint, hint) for hint in hints_of(row)]
 
     def facts(self, row: Token, by: Access) -> list[Fact]:
         return facts_of(row)

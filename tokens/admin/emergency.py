@@ -1,0 +1,115 @@
+"""The danger zone of a token's page: emergency access, its windows, and the calls that needed them."""
+
+from django import forms
+
+from config.edge.access import Access
+from config.edge.commands import CommandForm, RowVerb
+from config.edge.facts import Cell, Section
+from fleets.admin.scope import linked
+from tokens import emergency, policy, receipts
+from tokens.admin.forms import ReasonForm
+from tokens.decision import DerivedStatus
+from tokens.models import EmergencyAccess, Token
+
+NEWEST = 10  # windows
+LISTED = 50  # calls
+HOURS = [(hours, f"{hours} hour{'' if hours == 1 else 's'}") for hours in range(1, emergency.LONGEST + 1)]
+
+
+class StartForm(CommandForm):
+    hours = forms.TypedChoiceField(coerce=int, choices=HOURS, initial=1, label="For")
+    reason = forms.CharField(
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Goes to the organization's owners and admins, and to the token's owner.",
+    )
+
+
+def lifts(by: Access, token: Token) -> bool:
+    return policy.may_lift_restrictions(by)
+
+
+def may_be_lifted(token: Token) -> bool:
+    is_alive = token.derived_status in {DerivedStatus.ACTIVE, DerivedStatus.DISABLED}
+    return is_alive and emergency.open_window(token) is None
+
+
+START = RowVerb(
+    "start-emergency",
+    "Start emergency access",
+    lifts,
+    lambda row, data, by: emergency.start(row, hours=data["hours"], reason=data["reason"], by=by),
+    lambda row: (
+        f"Lets {row.name} be used from everywhere and at any time, for some hours. Its scopes, its rate and its expiry "
+        "hold as before. Owners and admins are told now, and at the end which calls needed it."
+    ),
+    "Emergency access is open. It ends by itself.",
+    fits=may_be_lifted,
+    form=StartForm,
+    is_grave=True,
+    needs_fresh_check=True,
+)
+STOP = RowVerb(
+    "stop-emergency",
+    "Stop emergency access",
+    lifts,
+    lambda row, data, by: emergency.stop(row, reason=data["reason"], by=by),
+    lambda row: f"The networks and access windows of {row.name} hold again at once.",
+    "Emergency access has ended.",
+    fits=lambda row: emergency.open_window(row) is not None,
+    form=ReasonForm,
+)
+
+
+def notes_of(row: Token) -> list[str]:
+    window = emergency.open_window(row)
+    if window is None:
+        return []
+    until = f"{window.ends_at:%Y-%m-%d %H:%M} UTC"
+    return [f"Emergency access is open until {until}: its networks and access windows are lifted."]
+
+
+def sections_of(row: Token, by: Access) -> list[Section]:
+    """Nothing where there never was a window, but for who may open one."""
+    windows = list(row.emergencies.select_related("started_by", "ended_by")[:NEWEST])
+    if not windows:
+        return [_windows([])] if lifts(by, row) and not row.is_ended else []
+    return [_windows(windows), _calls(windows[0])]
+
+
+def _windows(windows: list[EmergencyAccess]) -> Section:
+    calls = receipts.counted(windows)
+    rows = [
+        [
+            Cell(window.starts_at),
+            Cell(_end_of(window)),
+            Cell(window.started_by),
+            Cell(window.reason),
+            Cell(calls[window.pk]),
+        ]
+        for window in windows
+    ]
+    headers = ("From", "Until", "Who", "Why", "Calls that needed it")
+    return Section("Danger zone: emergency access", headers, rows, "Its restrictions were never lifted.")
+
+
+def _calls(window: EmergencyAccess) -> Section:
+    rows = [
+        [
+            Cell(f"{event.at:%Y-%m-%d %H:%M:%S}", linked(event).link),
+            Cell(event.data.get("scope")),
+            Cell(event.data.get("path")),
+            Cell(event.address),
+            Cell(event.outcome),
+            Cell(", ".join(event.data.get("bypassed", []))),
+        ]
+        for event in receipts.calls_of(window)[:LISTED]
+    ]
+    headers = ("When (UTC)", "Scope", "Path", "From", "Outcome", "Lifted")
+    return Section("Calls that needed the latest window", headers, rows, "No call needed it.")
+
+
+def _end_of(window: EmergencyAccess) -> str:
+    if window.ended_at is None:
+        return f"{window.ends_at:%Y-%m-%d %H:%M} UTC" + ("" if emergency.is_open(window) else " (over)")
+    return f"{window.ended_at:%Y-%m-%d %H:%M} UTC, by {window.ended_by or 'the clock'}"
