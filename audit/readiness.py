@@ -9,6 +9,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from audit import triggers
 from audit.models import OutboxRow
+from audit.webhooks import delivering
 from config.edge import health
 from config.edge.clock import now
 
@@ -21,11 +22,12 @@ def register() -> None:
     health.register("migrations", migrations)
     health.register("triggers", missing_triggers)
     health.register_due("outbox", oldest_owed, may_wait=timedelta(minutes=5))
+    health.register_due("webhooks", delivering.oldest_due, may_wait=timedelta(minutes=5))
 
 
 def oldest_owed() -> datetime | None:
     """Of the effects that are due, since when the oldest is."""
-    due = OutboxRow.objects.filter(due_at__lte=now()).order_by("due_at")
+    due = OutboxRow.objects.filter(due_at__lte=now(), dead_at=None).order_by("due_at")
     return due.values_list("due_at", flat=True).first()
 
 
