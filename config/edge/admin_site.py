@@ -1,6 +1,7 @@
 """The admin site: Django's own, under our name, for every person of an organization."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from django.contrib.admin import AdminSite
@@ -13,6 +14,7 @@ from django.urls import URLPattern, URLResolver, reverse
 
 from config.edge import problems
 from config.edge.access import Access, access_of
+from config.edge.facts import Cell
 from config.edge.refusals import DomainError
 from config.edge.scoped_admin import ScopedAdmin
 from config.edge.throttling import Guard, guarded
@@ -38,6 +40,15 @@ def nobody(by: Access) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Notice:
+    """Something that needs the caller now: a sentence, where it leads, and what it is about one by one."""
+
+    text: str
+    link: Cell
+    rows: Sequence[Cell] = ()
+
+
 class Site(AdminSite):
     site_header = "Tokenhouse"
     site_title = "Tokenhouse"
@@ -49,6 +60,7 @@ class Site(AdminSite):
         PasswordChangeForm  # takes `by`, and knows what the change means
     )
     pages: list[URLPattern] = []  # of the apps, beside the models' own; each says itself who may open it
+    notices: list[Callable[[Access], Iterable[Notice]]] = []  # what home says first, as the apps know it
     admits: Callable[[Access], bool] = staticmethod(nobody)  # the app that knows people says who may enter
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
@@ -83,6 +95,11 @@ class Site(AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return cast(HttpResponse, _sign_in(request, super().login, extra_context))
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        by = access_of(request)
+        needing = [notice for asked in self.notices for notice in asked(by)]
+        return super().index(request, {"needing": needing, **(extra_context or {})})
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

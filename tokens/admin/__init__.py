@@ -1,5 +1,5 @@
 """The tokens' pages in the admin. Importing the package registers them."""
 
-from tokens.admin import pages, policy
+from tokens.admin import home, pages, policy
 
-__all__ = ["pages", "policy"]
+__all__ = ["home", "pages", "policy"]

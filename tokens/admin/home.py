@@ -1,0 +1,77 @@
+"""What home says first: what waits for the caller's decision, which of their tokens end soon, what an owner could
+switch on."""
+
+from collections.abc import Iterator
+from typing import cast
+
+from django.contrib import admin
+from django.db.models import Count, Q
+from django.urls import reverse
+
+from approvals.models import ApprovalRequest
+from approvals.policy import decidable_by
+from config.edge.access import Access
+from config.edge.admin_site import Notice, Site
+from config.edge.clock import now
+from config.edge.facts import Cell
+from fleets.admin.scope import linked
+from fleets.models import Membership, Organization, User
+from fleets.organization_policy import DECIDERS, policy_of
+from fleets.scopes import Risk
+from tokens.admin import words
+from tokens.kinds import Kind
+from tokens.models import Token
+
+NEWEST = 3  # of what is named one by one
+MOST_COUNTED = 100
+ENOUGH = 2  # deciders: nobody decides on their own request
+
+
+def decisions(by: Access) -> Iterator[Notice]:
+    waiting = decidable_by(by, ApprovalRequest.objects.all()).order_by("-pk")
+    newest = list(waiting[:MOST_COUNTED])
+    if newest:
+        many = "1 request waits" if len(newest) == 1 else f"{_count(len(newest))} requests wait"
+        inbox = Cell("All requests", reverse("admin:approvals_approvalrequest_changelist"))
+        yield Notice(f"{many} for your decision.", inbox, [linked(row) for row in newest[:NEWEST]])
+
+
+def ending_tokens(by: Access) -> Iterator[Notice]:
+    """The caller's own that work and do so for a week at most."""
+    at = now()
+    mine = Token.objects.filter(
+        kind=Kind.PERSONAL, owner_user=by.user, organization__in=by.organization_ids()
+    )
+    soon = mine.filter(expires_at__gt=at, expires_at__lte=at + words.SOON, expired_at=None)
+    ending = list(soon.filter(status=Token.Status.ACTIVE).order_by("expires_at")[:MOST_COUNTED])
+    if ending:
+        many = "1 token of yours ends" if len(ending) == 1 else f"{_count(len(ending))} tokens of yours end"
+        mine_listed = f"{reverse('admin:tokens_token_changelist')}?owner=me"
+        rows = [linked(token, f"{token.name}, {words.expiry_of(token)}") for token in ending[:NEWEST]]
+        yield Notice(f"{many} within {words.SOON.days} days.", Cell("Your tokens", mine_listed), rows)
+
+
+def offered_approvals(by: Access) -> Iterator[Notice]:
+    """To owners: high risk could be approved by somebody else, for there is somebody. Whether an entry denies it to
+    them is told by the policy's page."""
+    able = Q(memberships__role__in=DECIDERS) | Q(memberships__user__is_superuser=True)
+    present = Q(memberships__left_at=None, memberships__suspended_at=None)
+    active = Q(memberships__user__in=User.objects.active().people())
+    owned = Membership.objects.active().filter(user=by.user, role=Membership.Role.OWNER)
+    rows = Organization.objects.filter(pk__in=owned.values("organization"))
+    for organization in rows.annotate(able=Count("memberships", filter=able & present & active)).order_by(
+        "name"
+    ):
+        if organization.able >= ENOUGH and not policy_of(organization).approvals_for(Risk.HIGH):
+            yield Notice(
+                f"In {organization} tokens of high risk need nobody’s approval. There is somebody now who could give "
+                "it: let the policy ask for one.",
+                Cell("Policy", reverse("admin:fleets_organization_policy", args=[organization.pk])),
+            )
+
+
+def _count(number: int) -> str:
+    return f"{number - 1} and more" if number == MOST_COUNTED else str(number)
+
+
+cast(Site, admin.site).notices += [decisions, ending_tokens, offered_approvals]
