@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import Count, Model, Q
 from redis import Redis
 
+from approvals.models import ApprovalRequest, Decision
 from audit.actions import Action, Outcome
 from audit.models import Event, OutboxRow
 from config.edge.clock import now
@@ -44,7 +45,23 @@ CHANGES_OF_A_TOKEN = (
     Action.TOKEN_DISABLED,
     Action.TOKEN_ENABLED,
     Action.TOKEN_REVOKED,
+    Action.TOKEN_ACTIVATED,
+    Action.TOKEN_REJECTED,
+    Action.TOKEN_EXPIRED,
+    Action.EMERGENCY_STARTED,
+    Action.EMERGENCY_ENDED,
 )
+ENDS_OF_A_REQUEST = {
+    ApprovalRequest.Status.REJECTED: Action.APPROVAL_REJECTED,
+    ApprovalRequest.Status.WITHDRAWN: Action.APPROVAL_WITHDRAWN,
+    ApprovalRequest.Status.LAPSED: Action.APPROVAL_LAPSED,
+    ApprovalRequest.Status.SUPERSEDED: Action.APPROVAL_SUPERSEDED,
+}
+EFFECTS_OF_APPROVALS = {
+    "token_issue": Action.TOKEN_ACTIVATED,
+    "token_change": Action.TOKEN_EDITED,
+    "policy_change": Action.POLICY_CHANGED,
+}
 CHANGES_OF_A_MEMBER = (
     Action.MEMBER_LEFT,
     Action.MEMBER_SUSPENDED,
@@ -105,6 +122,8 @@ def broken(
     yield from _of_tokens(changes)
     yield from _of_secrets(changes)
     yield from _of_ended_tokens(changes, revoked or {})
+    yield from _of_waiting_tokens(changes)
+    yield from _of_requests()
     yield from _of_members()
     yield from _of_machines()
     yield from _of_closed_owners()
@@ -196,6 +215,73 @@ def _of_ended_tokens(
     for token in personal:
         if (token.owner_user_id, token.organization_id) not in present:
             yield f"token {token.pk} outlived its owner's membership"
+
+
+def _of_waiting_tokens(changes: Mapping[str, Counter[str]]) -> Iterator[str]:
+    """What waits about a token is what the token says waits; what waited works by one approval, or never."""
+    issues = Event.objects.filter(action=Action.TOKEN_ISSUED, outcome=Outcome.ALLOWED)
+    waited = {pk for pk, data in issues.values_list("target_id", "data") if data.get("status") == "pending"}
+    for token in Token.objects.select_related("open_request"):
+        counts, request = changes.get(token.pk, Counter()), token.open_request
+        begun, refused = counts[Action.TOKEN_ACTIVATED], counts[Action.TOKEN_REJECTED]
+        works = token.status in (Token.Status.ACTIVE, Token.Status.DISABLED)
+        is_pending = token.status == Token.Status.PENDING
+        if begun > (token.pk in waited) or (works and begun < (token.pk in waited)):
+            yield f"token {token.pk} is {token.status} with {begun} activations"
+        if refused != (token.status == Token.Status.REJECTED) or (is_pending and begun):
+            yield f"token {token.pk} is {token.status} with {refused} rejections and {begun} activations"
+        if is_pending and request is None:
+            yield f"token {token.pk} is pending and waits for nothing"
+        if request and (
+            not request.is_open
+            or (request.kind == "token_issue") != is_pending
+            or (request.subject_type, request.subject_id) != ("token", token.pk)
+        ):
+            yield f"token {token.pk} is {token.status} and waits for {request.kind}, which is {request.status}"
+    known = dict(Token.objects.not_ended().values_list("pk", "open_request"))
+    for request in ApprovalRequest.objects.open().filter(subject_type="token"):
+        if known.get(request.subject_id) != request.pk:
+            yield f"request {request.pk} is open, and token {request.subject_id} knows nothing of it"
+
+
+def _of_requests() -> Iterator[str]:
+    """As many events as votes, one end, and what was agreed to done once."""
+    counts, votes = _events_of_requests(), _votes()
+    for request in ApprovalRequest.objects.all():
+        found, cast = counts.get(str(request.pk), Counter()), votes.get(request.pk, Counter())
+        told = (found[Action.APPROVAL_GRANTED], found[Action.APPROVAL_REJECTED])
+        if told != (cast["approve"], cast["reject"]):
+            yield f"request {request.pk} has the votes {dict(cast)} and the events {dict(found)}"
+        is_approved = request.status == ApprovalRequest.Status.APPROVED
+        expected = {
+            Action.APPROVAL_REQUESTED: True,
+            EFFECTS_OF_APPROVALS[request.kind]: is_approved,
+            **{action: request.status == status for status, action in ENDS_OF_A_REQUEST.items()},
+        }
+        if any(found[action] != once for action, once in expected.items()):
+            yield f"request {request.pk} is {request.status} by the events {dict(found)}"
+        if is_approved and cast["standing"] < request.needed:
+            yield f"request {request.pk} is approved by {cast['standing']} of {request.needed}"
+
+
+def _events_of_requests() -> dict[str, Counter[str]]:
+    """{id: {action: how often}} of what is said of requests, and of what was done by them."""
+    found: dict[str, Counter[str]] = {}
+    about = Q(action__startswith="approval.") | Q(action__in=EFFECTS_OF_APPROVALS.values())
+    for action, data in Event.objects.filter(about, outcome=Outcome.ALLOWED).values_list("action", "data"):
+        if approval := data.get("approval"):
+            found.setdefault(approval, Counter())[action] += 1
+    return found
+
+
+def _votes() -> dict[UUID, Counter[str]]:
+    """{id: how many of each verdict, and how many approvals stand}"""
+    found: dict[UUID, Counter[str]] = {}
+    for key, verdict, voided_at in Decision.objects.values_list("request", "verdict", "voided_at"):
+        cast = found.setdefault(key, Counter())
+        cast[verdict] += 1
+        cast["standing"] += voided_at is None and verdict == Decision.Verdict.APPROVE
+    return found
 
 
 def _of_members() -> Iterator[str]:

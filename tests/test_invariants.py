@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from approvals.models import ApprovalRequest, Decision
 from audit import triggers
 from audit.actions import Action
 from audit.models import OutboxRow
@@ -17,11 +18,12 @@ from config.edge.models import IdempotencyKey
 from config.edge.redis import state
 from fleets import currency
 from fleets.models import Fleet, Group, Machine, Membership, Organization, User
+from fleets.scopes import parse_scopes
 from tests import factories
 from tests.factories import make_machine, make_token, operator
 from tests.invariants import Trail, assert_hold, broken
 from tests.world import make_world
-from tokens import lifecycle
+from tokens import issuance, lifecycle
 from tokens.models import Token, TokenSecret
 
 Damage = Callable[[Token], object]
@@ -63,6 +65,53 @@ def removed_with_a_token(_token: Token) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False)
 
 
+def waiting(_token: Token) -> Token:
+    """Another one, which waits for its approval."""
+    organization = Organization.objects.get()
+    factories.make_approver(organization)
+    factories.need_approvals(organization)
+    owner = factories.session(factories.owner_of(organization))
+    issued = issuance.issue(
+        organization,
+        owner=Fleet.objects.get(),
+        name="waiting",
+        wish=issuance.Wish(scopes=parse_scopes(["commands:execute"])),
+        reason="why",
+        by=owner,
+    )
+    assert not list(broken())
+    return issued.token
+
+
+def active_without_approval(token: Token) -> None:
+    Token.objects.filter(pk=waiting(token).pk).update(status="active", open_request=None, lifetime=None)
+
+
+def forgotten_by_its_token(token: Token) -> None:
+    Token.objects.filter(pk=waiting(token).pk).update(open_request=None)
+
+
+def closed_without_its_token(token: Token) -> None:
+    waiting(token)
+    ApprovalRequest.objects.update(status="rejected", closed_at=now())
+
+
+def voted_without_an_event(token: Token) -> None:
+    waiting(token)
+    Decision.objects.create(
+        request=ApprovalRequest.objects.get(),
+        user=User.objects.earliest("pk"),
+        verdict="approve",
+        diff_digest="",
+        decided_at=now(),
+    )
+
+
+def approved_by_nobody(token: Token) -> None:
+    waiting(token)
+    ApprovalRequest.objects.update(status="approved", closed_at=now())
+
+
 DAMAGES: dict[str, Damage] = {
     "has version 2": lambda _token: Token.objects.update(version=2),
     "is disabled by the events": lambda _token: Token.objects.update(status="disabled"),
@@ -80,6 +129,14 @@ DAMAGES: dict[str, Damage] = {
     ),
     "with 0 revocations": lambda _token: Token.objects.update(status="revoked", status_reason="by_hand"),
     "after it was revoked": used_after_its_end,
+    "is active with 0 activations": active_without_approval,
+    "is pending and waits for nothing": forgotten_by_its_token,
+    "knows nothing of it": forgotten_by_its_token,
+    "waits for token_issue, which is rejected": closed_without_its_token,
+    "is rejected by the events": closed_without_its_token,
+    "has the votes": voted_without_an_event,
+    "is approved by the events": approved_by_nobody,
+    "is approved by 0 of 1": approved_by_nobody,
     "outlived its owner's membership": left_with_a_token,
     "is closed without the event": lambda _token: Fleet.objects.update(closed_at=now()),
     "outlived its fleet": lambda _token: Fleet.objects.update(closed_at=now()),

@@ -1,4 +1,5 @@
-"""Registers what departures mean for tokens, the trigger that keeps the ended ended, and the peppers' check."""
+"""Registers what departures mean for tokens, what their requests for approval do, the trigger that keeps the ended
+ended, and the peppers' check."""
 
 from django.apps import AppConfig
 
@@ -7,6 +8,7 @@ class TokensConfig(AppConfig):
     name = "tokens"
 
     def ready(self) -> None:
+        from approvals import subjects
         from audit import triggers
         from config.edge import health
         from fleets import consequences
@@ -29,6 +31,8 @@ class TokensConfig(AppConfig):
                 naming_role=lifecycle.naming_role,
             )
         )
+        subjects.register(waiting.ISSUE, requests.TokenIssues())
+        subjects.register(waiting.CHANGE, requests.TokenChanges())
         tracked.register()
-        health.register("peppers", peppers.problem)
         upkeep.register()
+        health.register("peppers", peppers.problem)

@@ -16,6 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from approvals import requests
 from audit.models import Event
 from config.edge.clock import now
 from fleets import membership, organizations
@@ -35,7 +36,7 @@ from tests.attacks.doors import (
 )
 from tests.attacks.estate import Estate, as_stored
 from tokens import issuance, lifecycle, secret
-from tokens.models import Token, TokenSecret
+from tokens.models import TokenSecret
 
 pytestmark = pytest.mark.django_db
 every_door = pytest.mark.parametrize("door", DOORS)
@@ -358,7 +359,9 @@ def pending(estate: Estate) -> issuance.Issued:
 
 def rejected(estate: Estate) -> issuance.Issued:
     issued = pending(estate)
-    issued.token.move_to(Token.Status.REJECTED, status_reason="rejected")
+    request = issued.token.open_request
+    assert request is not None
+    requests.withdraw(request, by=factories.session(estate.ours.owner))
     return issued
 
 

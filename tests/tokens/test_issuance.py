@@ -83,6 +83,7 @@ def test_an_issue_is_one_event_that_says_all_but_the_secret(world: World) -> Non
         "risk": "medium",
         "status": "active",
         "expires_at": event.data["expires_at"],
+        "restrictions": {"allowed_networks": None, "rate_limit": None, "access_windows": None},
     }
     assert Event.objects.filter(action="token.issued").count() == 1
 
