@@ -1,6 +1,6 @@
 """An organization's policy as a subject: a weaker one is itself decided, under the policy that it would weaken."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +58,9 @@ class PolicyChanges:
 
     def parties(self, request: ApprovalRequest) -> Ids:
         return frozenset()
+
+    def parties_of_many(self, requests: Sequence[ApprovalRequest]) -> dict[UUID, Ids]:
+        return {request.pk: frozenset() for request in requests}
 
     def offers(self, request: ApprovalRequest) -> Offer | None:
         """One part more or less."""

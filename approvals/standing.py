@@ -13,6 +13,7 @@ from approvals import policy
 from approvals.models import ApprovalRequest, Decision, Ids
 from approvals.subjects import Offer, handler_of
 from config.edge.access import Access
+from config.edge.refusals import Conflict
 from fleets.organization_policy import OrganizationPolicy, policy_of
 
 
@@ -31,8 +32,13 @@ def behind(request: ApprovalRequest) -> Ids:
 
 
 def offer_of(request: ApprovalRequest) -> Offer | None:
-    """What could be left out, where the organization lets less be approved."""
-    return handler_of(request).offers(request) if policy_of(request.organization).narrowing_allowed else None
+    """What could be left out, where the organization lets less be approved and the subject is still as it was."""
+    if not policy_of(request.organization).narrowing_allowed:
+        return None
+    try:
+        return handler_of(request).offers(request)
+    except Conflict:
+        return None
 
 
 def counts(vote: Decision, request: ApprovalRequest, *, is_able: bool, behind_it: Ids) -> bool:
@@ -91,17 +97,8 @@ def _parties(requests: Sequence[ApprovalRequest]) -> dict[UUID, Ids]:
     waiting = sorted((row for row in requests if row.is_waiting), key=lambda row: row.kind)
     for _, some in groupby(waiting, key=lambda row: row.kind):
         rows = list(some)
-        parties |= _parties_of_kind(rows)
+        parties |= handler_of(rows[0]).parties_of_many(rows)
     return parties
-
-
-def _parties_of_kind(rows: Sequence[ApprovalRequest]) -> dict[UUID, Ids]:
-    handler: Any = handler_of(rows[0])
-    at_once = getattr(handler, "parties_of_many", None)
-    if at_once is None:
-        return {row.pk: handler.parties(row) for row in rows}
-    found: dict[UUID, Ids] = at_once(rows)
-    return found
 
 
 def _eligible_for(by: Access, requests: Iterable[ApprovalRequest]) -> Iterable[UUID]:

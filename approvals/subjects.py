@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
 from django.core.serializers.json import DjangoJSONEncoder
@@ -55,6 +57,9 @@ class Handler(Protocol):
 
     def parties(self, request: ApprovalRequest) -> Ids:
         """Who may not decide, besides its originators."""
+
+    def parties_of_many(self, requests: Sequence[ApprovalRequest]) -> dict[UUID, Ids]:
+        """The same of requests of its kind, by their ids, in a fixed number of queries."""
 
     def offers(self, request: ApprovalRequest) -> Offer | None:
         """What somebody could leave out; None where it is all or nothing."""

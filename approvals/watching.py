@@ -18,11 +18,12 @@ WATCH = system("approvals")
 
 def watch() -> None:
     """Each in a transaction of its own, so that nothing that somebody does to one holds up the others."""
-    _each(ApprovalRequest.objects.overdue(), lambda request: requests.lapse(request, by=WATCH))
-    _each(ApprovalRequest.objects.half_over(), lambda request: requests.remind(request, by=WATCH))
+    each(ApprovalRequest.objects.overdue(), lambda request: requests.lapse(request, by=WATCH))
+    each(ApprovalRequest.objects.half_over(), lambda request: requests.remind(request, by=WATCH))
 
 
-def _each(rows: ApprovalRequestQuerySet, act: Callable[[ApprovalRequest], object]) -> None:
+def each(rows: ApprovalRequestQuerySet, act: Callable[[ApprovalRequest], object]) -> None:
+    """A batch of them, the oldest end first. One that was moved on meanwhile holds up no other."""
     for request in rows.order_by("expires_at", "pk")[:BATCH]:
         try:
             act(request)

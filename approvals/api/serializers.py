@@ -91,7 +91,8 @@ class Approval(StrictSerializer):
     diff_digest = Text(max_length=64, help_text="Of what was seen: 409 where it is another by now.")
     narrowed = serializers.DictField(
         required=False,
-        help_text="Less than was asked for: `{scopes: […]}` of a token, `{changes: […]}` of a policy, what stays.",
+        help_text="Less than was asked for: of a token `{scopes: […]}` or other fields of an edit, "
+        "of a policy `{changes: [the parts that are approved]}`.",
     )
 
 

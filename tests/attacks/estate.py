@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from django.db.models import Model
 
+from approvals.models import ApprovalRequest
+from approvals.subjects import digest_of
 from audit.models import Event
 from fleets.machines import request_action, retag
 from fleets.membership import invite, suspend
@@ -27,14 +29,20 @@ from fleets.models import (
     OrganizationRole,
     User,
 )
-from fleets.scopes import Scope
+from fleets.organization_policy import DEFAULT, parsed
+from fleets.scopes import Scope, parse_scopes
 from tests import factories
+from tokens import emergency, issuance
 from tokens.grants import give
-from tokens.issuance import GrantWish, Issued
+from tokens.issuance import GrantWish, Issued, Wish
 from tokens.lifecycle import disable
 
 Row = TypeVar("Row", bound=Model)
 EVERYTHING = tuple(sorted(scope.value for scope in Scope))
+GUARDED = parsed({"approvals_needed": {"high": 1}, "never_allowed": False}, before=DEFAULT)
+DIGEST = digest_of(  # of what `approval` asks for
+    {"base": digest_of(GUARDED.as_json()), "changes": {"never_allowed": [False, True]}}
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ class Side:
     template: MachineTemplate
     network: Network
     image: Image
+    approval: ApprovalRequest  # a weaker policy, which the admin asked for
+    own_approval: ApprovalRequest  # a new token, which the owner asked for
 
 
 @dataclass(frozen=True)
@@ -145,7 +155,28 @@ def make_side(name: str, *, vmid: int) -> Side:
             organization, f"{name}-template", image=image.pk, network=network.pk
         ),
         event=Event.objects.filter(organization_id=organization.pk).latest("id"),
+        **make_approvals(organization, fleet, admin, owner),
     )
+
+
+def make_approvals(
+    organization: Organization, fleet: Fleet, admin: User, owner: User
+) -> dict[str, ApprovalRequest]:
+    factories.make_approver(organization, username=f"{organization.slug}-approver")
+    factories.need_approvals(organization, never_allowed=False)
+    pending = issuance.issue(
+        organization,
+        owner=fleet,
+        name="pending",
+        wish=Wish(scopes=parse_scopes(["commands:execute", "machines:read"])),
+        reason="because",
+        by=factories.session(owner),
+    )
+    own = pending.token.open_request
+    assert own is not None
+    approval = factories.make_request(organization, by=admin, never_allowed=True)
+    assert approval.diff_digest == DIGEST
+    return {"approval": approval, "own_approval": own}
 
 
 def make_invitation(organization: Organization, username: str) -> Invitation:
@@ -169,6 +200,10 @@ def make_estate() -> Estate:
     ours, theirs = make_side("acme", vmid=100), make_side("globex", vmid=200)
     superuser = factories.make_superuser("root")
     factories.make_member(ours.organization, user=superuser)
+    for side in (ours, theirs):
+        emergency.start(
+            as_stored(side.granted.token), hours=1, reason="An outage.", by=factories.fresh_session(superuser)
+        )
     return Estate(
         ours=ours,
         theirs=theirs,

@@ -18,7 +18,7 @@ from django.db import transaction
 from audit.models import Event
 from fleets.scopes import Scope
 from tests import factories
-from tests.attacks.estate import Estate, Side
+from tests.attacks.estate import DIGEST, Estate, Side
 from tests.attacks.test_other_organizations import (
     API_ROUTES,
     LISTS,
@@ -96,8 +96,15 @@ COMMANDS = [
     Command("POST", "applications/{application_id}/members/", {"username": "acme-member"}),
     Command("POST", "technical-users/", {"username": "new"}),
     Command("PATCH", "technical-users/{technical_user_id}/", {"name": "New"}),
+    Command("POST", "approvals/{id}/approve/", {"diff_digest": DIGEST, "comment": "Fine"}),
+    Command("POST", "approvals/{id}/reject/", {"diff_digest": DIGEST, "comment": "Not yet"}),
+    Command("POST", "approvals/{id}/withdraw/", {"reason": "because"}, lambda side: side.own_approval.pk),
 ]
-SUPERUSERS = {("post", "organizations/")}  # only a superuser's session opens organizations
+SUPERUSERS = {  # only in a superuser's session, or by a person's own password
+    ("post", "organizations/"),
+    ("post", "tokens/{token_id}/emergency-access/"),
+    ("post", "reauthenticate/"),
+}
 every_command = pytest.mark.parametrize(
     "command", COMMANDS, ids=lambda command: f"{command.method} {command.path}"
 )
