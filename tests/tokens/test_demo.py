@@ -17,12 +17,13 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from rest_framework.test import APIClient
 
+from approvals.models import ApprovalRequest
 from audit.models import Event
 from config.edge.clock import now
 from fleets.models import AclEntry, Fleet, Machine, MachineTemplate, Membership, Organization, User
 from fleets.organization_policy import OrganizationPolicy, policy_of
 from tokens import secret
-from tokens.models import Token, TokenSecret
+from tokens.models import EmergencyAccess, Token, TokenSecret
 
 PASSWORD = "given by the environment"
 
@@ -150,8 +151,56 @@ def test_the_first_organization_has_templates_that_name_its_images_and_networks(
     assert len(Event.objects.filter(action__in=["template.added", "network.added", "image.added"])) == 8
 
 
-def test_the_first_organization_has_the_default_policy(demo: dict[str, str]) -> None:
-    assert policy_of(Organization.objects.get(slug="brightwater")) == OrganizationPolicy(90, (0, 0, 0))
+def test_high_risk_needs_one_approval_in_the_first_organization_and_all_else_is_the_default(
+    demo: dict[str, str],
+) -> None:
+    first, second = Organization.objects.order_by("slug")
+    assert policy_of(first) == OrganizationPolicy(approvals_needed=(0, 0, 1))
+    assert policy_of(second) == OrganizationPolicy()
+    changed = Event.objects.get(action="policy.changed")
+    joined = Event.objects.filter(action="member.joined", target_label__contains="Hanna").earliest("at")
+    assert joined.at < changed.at < now() - timedelta(days=10)
+
+
+def test_there_are_requests_in_every_state_that_there_can_be(demo: dict[str, str]) -> None:
+    requests = ApprovalRequest.objects.order_by("opened_at")
+    assert {(row.kind, row.status) for row in requests} == {
+        ("token_issue", "approved"),
+        ("token_issue", "rejected"),
+        ("token_issue", "lapsed"),
+        ("token_issue", "open"),
+        ("token_change", "approved"),
+        ("token_change", "open"),
+    }
+    assert all(row.is_in_time for row in requests if row.is_open)
+    assert [row for row in requests if row.status == "lapsed" and row.reminded_at]
+    waiting = {token.name for token in Token.objects.exclude(open_request=None)}
+    assert waiting == {"autoscaler", "ansible-nightly"}
+    first = Token.objects.filter(organization__slug="brightwater", risk=2).exclude(approved_at=None)
+    since = Event.objects.get(action="policy.changed").at
+    approved = {row.subject_id for row in requests if row.status == "approved"}
+    assert {token.pk for token in first if token.created_at > since} <= approved
+    assert Event.objects.filter(action="approval.granted", actor_label__contains="Hanna").exists()
+
+
+def test_tokens_are_restricted_and_a_past_emergency_lifted_one(demo: dict[str, str]) -> None:
+    restricted = [token.restrictions for token in Token.objects.all()]
+    assert len([row for row in restricted if row.networks]) >= 5
+    assert {
+        len([row for row in restricted if row.rate]),
+        len([row for row in restricted if row.windows]),
+    } == {2}
+    window = EmergencyAccess.objects.get()
+    assert window.ended_at
+    assert window.ended_at < window.ends_at < now()
+    about = Event.objects.filter(target_id=window.token_id).order_by("id")
+    needed = [
+        event for event in about if event.data.get("emergency") == str(window.pk) and "bypassed" in event.data
+    ]
+    assert len(needed) == 6
+    assert {tuple(event.data["bypassed"]) for event in needed} == {("network",)}
+    refused = [event.at for event in about if event.reason == "network_not_allowed"]
+    assert refused[0] < window.starts_at < needed[0].at < needed[-1].at < window.ended_at < refused[-1]
 
 
 def test_a_group_with_members_has_paths(demo: dict[str, str]) -> None:
@@ -168,7 +217,7 @@ def test_tokens_of_every_kind_in_every_status(demo: dict[str, str]) -> None:
     first = Token.objects.filter(organization__slug="brightwater")
     assert {token.kind for token in first} == set(Token.Kind.values)
     statuses = Counter(str(token.derived_status) for token in tokens)
-    assert set(statuses) == {"active", "pending", "disabled", "expired", "revoked"}
+    assert set(statuses) == {"active", "pending", "disabled", "expired", "revoked", "rejected"}
     assert statuses["active"] > len(tokens) / 2
     reasons = set(Token.objects.filter(status="revoked").values_list("status_reason", flat=True))
     assert reasons == {"by_hand", "by_itself", "owner_left"}
@@ -237,6 +286,7 @@ def test_refused_calls_are_in_the_trail_too(demo: dict[str, str]) -> None:
         "token_disabled",
         "token_revoked",
         "owner_inactive",
+        "network_not_allowed",
     }
 
 

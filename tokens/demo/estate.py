@@ -4,7 +4,7 @@ from functools import partial
 
 from fleets import entries, machines, membership, organizations, owners, technical_users
 from fleets.access import PersonAccess
-from fleets.models import Machine, Membership, Organization, User
+from fleets.models import Machine, Membership, User
 from fleets.paths import ROOT
 from fleets.scopes import Scope
 from tokens.demo.script import (
@@ -19,7 +19,6 @@ from tokens.demo.script import (
 from tokens.demo.stage import ADMINISTRATOR, Stage
 
 MADE_BY_OWNERS = {Membership.Role.OWNER, Membership.Role.ADMIN, Membership.Role.APPROVER}
-WAITING = (2.6, 2.4)  # days ago: between them high risk needs an approval
 
 
 def begin(stage: Stage, password: str) -> None:
@@ -169,18 +168,6 @@ def _register(stage: Stage, company: Company, slug: str, keeper: str, plan: Mach
 
 def _deregister(stage: Stage, name: str, keeper: str) -> None:
     machines.deregister(stage.machines.pop(name), by=stage.person(keeper))
-
-
-def write_waiting(stage: Stage, company: Company) -> None:
-    """For a moment high risk needs an approval: what is issued then waits. Then the policy is the default again."""
-    for days_ago, needed in zip(WAITING, (1, 0), strict=True):
-        stage.at(days_ago, company.founder.username, partial(_require_approvals, stage, company, needed))
-
-
-def _require_approvals(stage: Stage, company: Company, needed: int) -> None:
-    organization = Organization.objects.get(slug=company.slug)
-    changes = {"approvals_needed": {"high": needed}}
-    organizations.set_policy(organization, changes=changes, by=stage.person(company.founder.username))
 
 
 def write_daily_life(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from config.edge.refusals import Conflict
 from fleets import organizations
 from fleets.access import PersonAccess
 from fleets.models import Fleet, Organization, User
-from tokens.demo import estate, inventory, lives, plans
+from tokens.demo import estate, governance, inventory, lives, plans
 from tokens.demo.script import BRIGHTWATER, KESTREL
 from tokens.demo.stage import ADMINISTRATOR, Stage
 from tokens.models import Token
@@ -53,7 +53,7 @@ def fill(*, username: str, password: str, by: Access) -> Filled:
         estate.write_company(stage, company)
         for plan in tokens:
             lives.write_token(stage, company, plan)
-    estate.write_waiting(stage, BRIGHTWATER)
+    governance.write_governance(stage, BRIGHTWATER)
     estate.write_daily_life(stage)
     inventory.write_inventory(stage)
     stage.timeline.play()

@@ -13,11 +13,12 @@ from tokens import expiry, issuance, lifecycle, owners, secret, verification
 from tokens.authentication import TokenAccess
 from tokens.credentials import Credential
 from tokens.decision import Ask
-from tokens.demo.script import Company, TokenPlan, Turn
+from tokens.demo.script import Client, Company, TokenPlan, Turn
 from tokens.demo.stage import MINUTE, Stage
 from tokens.demo.timeline import Scene
 from tokens.issuance import Expiry, Wish
 from tokens.models import Token
+from tokens.restrictions import Restrictions, parse_networks, parse_rate, parse_windows
 
 MONTH = 31  # days of use
 ON_MACHINES = {
@@ -57,6 +58,7 @@ def _issue(stage: Stage, company: Company, plan: TokenPlan) -> None:
         wish=wish,
         expiry=Expiry(lifetime=expiry.parse_expires_in(plan.lifetime)) if plan.lifetime else None,
         rotate_every=timedelta(days=plan.rotate_days) if plan.rotate_days else None,
+        restrictions=restrictions_of(plan),
         reason=plan.purpose,
         by=stage.person(plan.by),
     )
@@ -64,6 +66,22 @@ def _issue(stage: Stage, company: Company, plan: TokenPlan) -> None:
     for path, role in plan.entries:
         boss = stage.person(company.boss)
         entries.set_entry(organization, path=path, role=role, user=issued.token.principal, by=boss)
+
+
+def restrictions_of(plan: TokenPlan) -> Restrictions:
+    windows = [{"days": list(days), "start": start, "end": end} for days, start, end in plan.windows]
+    return Restrictions(
+        parse_networks(list(plan.networks)) if plan.networks else None,
+        parse_rate(plan.rate) if plan.rate else None,
+        parse_windows(windows) if windows else None,
+    )
+
+
+def visit(stage: Stage, company: Company, plan: TokenPlan, at: float, client: Client) -> None:
+    """Days ago, once, another program comes with the token than the one that it was made for."""
+    start, coming = stage.until - timedelta(days=at), _Visit(stage, company, plan, client)
+    scene = Scene(client.address, client.agent, "GET", "/api/v1/machines/")
+    stage.timeline.add(start, scene, coming.begin, coming.go_on)
 
 
 def _turn(stage: Stage, plan: TokenPlan, turn: Turn) -> None:
@@ -84,7 +102,8 @@ def _turn(stage: Stage, plan: TokenPlan, turn: Turn) -> None:
 def _visits(stage: Stage, plan: TokenPlan) -> list[datetime]:
     """The instants within the last month at which the client comes."""
     pace = plan.pace
-    first = stage.until - timedelta(days=min(plan.days_ago, MONTH)) + 10 * MINUTE
+    works_since = plan.decided.days_ago if plan.decided else plan.days_ago
+    first = stage.until - timedelta(days=min(works_since, MONTH)) + 10 * MINUTE
     last = stage.until - timedelta(days=plan.last_use)
     starts = []
     for day in range(MONTH + 1):
@@ -115,8 +134,9 @@ def _machine_of(stage: Stage, plan: TokenPlan, company: Company) -> Machine | No
 class _Visit:
     """A client's few calls in a row with one token: the first proves it, the others follow in the same minute."""
 
-    def __init__(self, stage: Stage, company: Company, plan: TokenPlan) -> None:
+    def __init__(self, stage: Stage, company: Company, plan: TokenPlan, client: Client | None = None) -> None:
         self.stage, self.company, self.plan = stage, company, plan
+        self.client = client or plan.client
         self.proven: verification.Proven | None = None
         self.scope: str = ""
         self.machine: Machine | None = None
@@ -124,7 +144,7 @@ class _Visit:
 
     def begin(self) -> None:
         self._choose()
-        ask = Ask(self.scope, self.path, now(), self.plan.client.address)
+        ask = Ask(self.scope, self.path, now(), self.client.address)
         proven, verdict = verification.verify(_credential(self.stage, self.plan), ask)
         if proven and verdict.is_allowed:
             self.proven = proven

@@ -1,6 +1,16 @@
 """The demo's tokens, one line of life each: who has them, what for, how they are used, and what becomes of them."""
 
-from tokens.demo.script import AT_WORK, NEVER, NIGHTLY, RARELY, STEADILY, Client, TokenPlan, Turn
+from tokens.demo.script import (
+    AT_WORK,
+    NEVER,
+    NIGHTLY,
+    RARELY,
+    STEADILY,
+    Client,
+    Decided,
+    TokenPlan,
+    Turn,
+)
 
 PROMETHEUS = Client("10.20.1.5", "Prometheus/2.53.1")
 GRAFANA = Client("10.20.1.6", "Grafana/11.2.0")
@@ -20,6 +30,7 @@ WALLBOARD = Client("172.18.3.70", "Grafana/11.1.4")
 STAGING = Client("172.18.7.2", "GitLab-Runner/17.3.1")
 
 PRIYA, SOFIA, LUKAS, MARCUS = "priya.raman", "sofia.marquez", "lukas.brandt", "marcus.oyelaran"
+HANNA, INGRID = "hanna.lindqvist", "ingrid.solberg"
 OWEN, AMINA = "owen.gallagher", "amina.diallo"
 
 # the first one is whose secret `manage.py demo` prints
@@ -62,6 +73,8 @@ EDGE = (
         *("fleet:edge", "backup-agent", PRIYA, 40, "machines:read snapshots:read snapshots:write"),
         *("Snapshots before every change", BACKUP, NIGHTLY),
         turns=(Turn("rotate", 10.3, PRIYA, overlap_hours=1),),
+        networks=("10.20.1.0/24", "fd31:6f74::/48"),
+        windows=((("mon", "tue", "wed", "thu", "fri", "sat", "sun"), "00:30", "04:30"),),
     ),
     TokenPlan(
         *("fleet:edge", "restart-bot", PRIYA, 22, "machines:read machines:operate"),
@@ -93,6 +106,8 @@ EDGE = (
         lifetime="1m",
         last_use=3,
         turns=(Turn("disable", 6.4, PRIYA, "Until the vendor's review is done"),),
+        networks=("203.0.113.0/24",),
+        windows=((("mon", "tue", "wed", "thu", "fri"), "07:00", "17:00"),),
     ),
     TokenPlan(
         *(
@@ -128,13 +143,24 @@ EDGE = (
     TokenPlan(
         *("fleet:edge", "autoscaler", PRIYA, 2.5, "machines:read machines:create machines:configure"),
         *("Adds cache nodes under load", SCRIPT, NEVER),
-        waits=True,
+        networks=("10.20.6.0/24",),
+        rate="30/minute",
     ),
 )
 
 HARBOUR_SITES = (
     TokenPlan(
-        "fleet:harbour", "crane-telemetry", SOFIA, 30, "machines:read", "Crane positions", HARBOUR, STEADILY
+        *(
+            "fleet:harbour",
+            "crane-telemetry",
+            SOFIA,
+            30,
+            "machines:read",
+            "Crane positions",
+            HARBOUR,
+            STEADILY,
+        ),
+        networks=("10.31.0.0/24",),
     ),
     TokenPlan(
         *("fleet:harbour", "backup-agent", SOFIA, 38, "machines:read snapshots:read snapshots:write"),
@@ -261,9 +287,9 @@ LAB = (
         turns=(Turn("revoke_itself", 3.2, LUKAS),),
     ),
     TokenPlan(
-        *("fleet:lab", "snapshot-cleaner", LUKAS, 2.48, "machines:read snapshots:write commands:execute"),
+        *("fleet:lab", "snapshot-cleaner", LUKAS, 6.4, "machines:read snapshots:write commands:execute"),
         *("Removes forgotten snapshots", SCRIPT, NEVER),
-        waits=True,
+        decided=Decided("lapse", 3.38),
     ),
     TokenPlan(
         *("fleet:lab", "terraform", LUKAS, 11),
@@ -273,6 +299,8 @@ LAB = (
             TERRAFORM,
             AT_WORK,
         ),
+        networks=("10.20.7.0/24",),
+        decided=Decided("approve", 10.93, HANNA, "Agreed with Lukas: the lab only"),
     ),
 )
 
@@ -318,7 +346,18 @@ PEOPLE = (
         *("Decides from the terminal", CURL, AT_WORK),
     ),
     TokenPlan(
-        "tomasz.wrobel", "siem-export", "tomasz.wrobel", 30, "audit:read", "Feeds the SIEM", SIEM, STEADILY
+        *(
+            "tomasz.wrobel",
+            "siem-export",
+            "tomasz.wrobel",
+            30,
+            "audit:read",
+            "Feeds the SIEM",
+            SIEM,
+            STEADILY,
+        ),
+        networks=("10.20.2.8/32",),
+        rate="600/hour",
     ),
     TokenPlan(
         *(
@@ -351,6 +390,7 @@ PEOPLE = (
         *(PRIYA, "terraform", PRIYA, 10, "machines:read machines:write machines:create machines:configure"),
         *("Gateways as code", TERRAFORM, AT_WORK),
         fleet="edge",
+        decided=Decided("approve", 9.91, INGRID, "For the gateways of this quarter"),
     ),
     TokenPlan(
         *(PRIYA, "jupyter", PRIYA, 18, "machines:read", "Traffic analysis", SCRIPT, AT_WORK),
@@ -370,7 +410,7 @@ PEOPLE = (
             NEVER,
         ),
         fleet="edge",
-        waits=True,
+        decided=Decided("reject", 2.31, HANNA, "Use the fleet's own token: this one would leave with you"),
     ),
     TokenPlan(
         *("daniel.okafor", "on-call", "daniel.okafor", 28, "Operator", "The pager's script", PHONE, STEADILY),
@@ -645,3 +685,13 @@ KESTREL = (
 )
 
 BRIGHTWATER = (*EDGE, *HARBOUR_SITES, *LAB, *PEOPLE, *OTHERS)
+
+
+def of(owner: str, name: str) -> TokenPlan:
+    """The plan of the first company's token."""
+    return next(plan for plan in BRIGHTWATER if (plan.owner, plan.name) == (owner, name))
+
+
+CRANES = of("fleet:harbour", "crane-telemetry")
+NIGHTLY_RUN = of("fleet:edge", "ansible-nightly")
+RUNBOOK = of("group:on-call", "runbook")

@@ -40,10 +40,22 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class TokenPlan:
-    """A token. `owner` is written as on the command line; `waits`: issued while high risk needs an approval.
+class Decided:
+    """What becomes of a request for approval: approve, reject or lapse."""
 
-    `entries`: (path, role) that the boss grants its technical user, which holds nothing without.
+    what: str
+    days_ago: float
+    by: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class TokenPlan:
+    """A token. `owner` is written as on the command line; `decided`: of one that was issued while its risk needed an
+    approval. Without, it still waits.
+
+    `entries`: (path, role) that the boss grants its technical user, which holds nothing without. `windows`: (days,
+    start, end), as in the API.
     """
 
     owner: str
@@ -63,7 +75,10 @@ class TokenPlan:
     rotate_days: int = 0
     last_use: float = 0  # days ago
     turns: tuple[Turn, ...] = ()
-    waits: bool = False
+    decided: Decided | None = None
+    networks: tuple[str, ...] = ()
+    rate: str = ""
+    windows: tuple[tuple[tuple[str, ...], str, str], ...] = ()
 
     @property
     def role(self) -> str | None:
