@@ -19,12 +19,13 @@ from tokens.kinds import OWNER_COLUMNS, Kind
 from tokens.models import Token, TokenQuerySet, TokenScope
 from tokens.restrictions import from_stored
 from tokens.rules import Facts, Violation, earlier, violations
+from tokens.sweeps import unused
 
 NAMED = 50  # tokens
 UNUSED = "unused"  # would be disabled for it
 COLUMNS = (
-    *("pk", "kind", "risk", "status", "expires_at", "approved_at", "lifetime", "allowed_networks"),
-    *("last_used_at", "created_at", "owner_role"),
+    *("pk", "kind", "risk", "expires_at", "approved_at", "lifetime", "allowed_networks"),
+    "owner_role",
 )
 
 
@@ -66,6 +67,7 @@ def _affected(
     """(token, why) by the tokens' names: what the new policy does to them and the present one does not."""
     living = _living(organization, at)
     narrowed = _narrowed(living, before, after)
+    idle = _unused(organization, after, at) - _unused(organization, before, at)
     rows = living.order_by("name", "pk").values_list(*COLUMNS, named=True)
     for row in rows.iterator(chunk_size=2000):
         facts = _facts(row, at)
@@ -78,7 +80,7 @@ def _affected(
             why.append(Violation.LIFETIME_TOO_LONG.value)
         if row.pk in narrowed:
             why.append(Violation.SCOPE_ABOVE_CEILING.value)
-        if _is_unused(row, after, at) and not _is_unused(row, before, at):
+        if row.pk in idle:
             why.append(UNUSED)
         if why:
             yield row.pk, why
@@ -121,7 +123,7 @@ def _is_earlier(one: datetime | None, other: datetime | None) -> bool:
     return one is not None and (other is None or one < other)
 
 
-def _is_unused(row: Any, rules: OrganizationPolicy, at: datetime) -> bool:
+def _unused(organization: Organization, rules: OrganizationPolicy, at: datetime) -> set[str]:
+    """Those that the sweep would disable."""
     limit = rules.unused_limit
-    since = row.last_used_at or row.approved_at or row.created_at
-    return limit is not None and row.status == Token.Status.ACTIVE and since <= at - limit
+    return set() if limit is None else set(unused(organization, at - limit).values_list("pk", flat=True))
