@@ -355,7 +355,7 @@ def test_an_admin_narrows_and_disables_a_persons_token_but_never_rotates_it(
         page_of(token, "edit"), {"name": token.name, "reach": "keep", "scopes": ["machines:read"]}
     )
 
-    assert buttons == ["Edit", "Disable", "Revoke"]
+    assert buttons == ["Edit", "Security", "Disable", "Revoke"]
     assert (asked.status_code, rotated.status_code, narrowed.status_code) == (403, 403, 302)
     assert secrets_in(rotated) == []
     assert Token.objects.get().scopes == ["machines:read"]

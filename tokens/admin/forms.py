@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -23,6 +23,7 @@ from fleets.scopes import Scope, parse_scopes
 from tokens import expiry, policy, principals
 from tokens.admin import words
 from tokens.admin.choices import givable
+from tokens.admin.restriction_fields import RestrictionFields
 from tokens.kinds import Owner
 from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
 from tokens.models import EXTENDED, Token
@@ -66,7 +67,7 @@ class ScopeGroup:
 class ReachForm(CommandForm):
     """What issuing and editing share: name, ceiling, machines, expiry, reason."""
 
-    renames = {"expires_at": "until", "expires_in": "lifetime"}
+    renames: ClassVar[dict[str, str]] = {"expires_at": "until", "expires_in": "lifetime"}
 
     name = forms.CharField(
         max_length=63, help_text="Letters, digits and . _ @ + - only; never used again for this owner."
@@ -194,7 +195,9 @@ class ReachForm(CommandForm):
         return data
 
 
-class IssueForm(ReachForm):
+class IssueForm(RestrictionFields, ReachForm):
+    renames: ClassVar[dict[str, str]] = ReachForm.renames | RestrictionFields.renames
+
     def offered_lifetimes(self) -> list[tuple[str, str]]:
         days = policy_of(self.organization).default_lifetime_days
         return [("", f"{days} days, the organization’s default"), *super().offered_lifetimes()]

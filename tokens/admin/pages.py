@@ -19,7 +19,7 @@ from config.edge.idempotency import Replayed
 from config.edge.scoped_admin import NOT_EVERYWHERE, ScopedAdmin
 from fleets.admin.scope import OrganizationFilter
 from tokens import issuance, policy
-from tokens.admin import words
+from tokens.admin import waiting, words
 from tokens.admin.choices import OwnerChoice, owner_choices
 from tokens.admin.emergency import START, STOP, notes_of
 from tokens.admin.facts import facts_of, sections_of
@@ -94,10 +94,10 @@ class TokenAdmin(ScopedAdmin):
     # The page of one token
 
     def notes(self, row: Token, by: Access) -> list[str]:
-        return notes_of(row) + [words.HINTS.get(hint, hint) for hint in hints_of(row)]
+        return waiting.notes_of(row) + notes_of(row) + [words.HINTS.get(hint, hint) for hint in hints_of(row)]
 
     def facts(self, row: Token, by: Access) -> list[Fact]:
-        return facts_of(row)
+        return facts_of(row) + waiting.facts_of(row, by)
 
     def sections(self, row: Token, by: Access) -> list[Section]:
         return sections_of(row, by)
@@ -157,6 +157,7 @@ class TokenAdmin(ScopedAdmin):
             description=form.cleaned_data["description"],
             wish=form.wish(),
             expiry=form.expiry(),
+            restrictions=form.restrictions(),
             reason=form.cleaned_data["reason"],
             by=by,
         )
@@ -180,7 +181,7 @@ class TokenAdmin(ScopedAdmin):
         if isinstance(result, Issued):
             return self.reveal(request, result, frame)
         if isinstance(result, Token) and result.has_waiting_change:
-            messages.info(request, "It waits for approval. Until then the token stays as it was.")
+            messages.info(request, waiting.told(result))
             return redirect(self.address_after(row, access_of(request)))
         return super().answer(request, verb, row, result, frame)
 
@@ -190,7 +191,7 @@ class TokenAdmin(ScopedAdmin):
         page = {
             "title": f"Secret of {token.name}",
             "row": token,
-            "is_pending": token.status == Token.Status.PENDING,
+            "approval": waiting.address_of(token) if token.status == Token.Status.PENDING else "",
             "is_disabled": token.status == Token.Status.DISABLED,
             "secret": issued.secret.reveal(),
             "previous_valid_until": issued.previous_valid_until,

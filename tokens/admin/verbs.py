@@ -31,7 +31,7 @@ EDIT = RowVerb(
     manages,
     lambda row, data, by: lifecycle.edit(row, change=data["change"], reason=data["reason"], by=by),
     lambda _: (
-        "Narrowing holds at once. Letting it do more needs the right to issue it, and perhaps a reason."
+        "Narrowing holds at once. Letting it do more needs the right to issue it, and perhaps a reason and an approval."
     ),
     "The token is changed.",
     fits=is_living,

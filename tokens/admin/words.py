@@ -49,6 +49,9 @@ REASONS = {
     "by_itself": "by itself",
     "owner_left": "because its owner left the organization",
     "owner_closed": "because its owner ended",
+    "rejected": "by who could have approved it",
+    "withdrawn": "as it was asked for no more",
+    "lapsed": "as nobody decided in time",
 }
 NOTES: dict[str, str] = {
     Kind.PERSONAL: "It acts as you, and ends when you leave the organization.",
