@@ -7,7 +7,9 @@ from django.db.models import Model
 
 from approvals.models import ApprovalRequest
 from approvals.subjects import digest_of
+from audit.actions import Action
 from audit.models import Event
+from audit.trail import record
 from fleets.machines import request_action, retag
 from fleets.membership import invite, suspend
 from fleets.models import (
@@ -201,9 +203,10 @@ def make_estate() -> Estate:
     superuser = factories.make_superuser("root")
     factories.make_member(ours.organization, user=superuser)
     for side in (ours, theirs):
-        emergency.start(
-            as_stored(side.granted.token), hours=1, reason="An outage.", by=factories.fresh_session(superuser)
-        )
+        token, by = as_stored(side.granted.token), factories.fresh_session(superuser)
+        window = emergency.start(token, hours=1, reason="An outage.", by=by)
+        needed_it = {"emergency": str(window.pk), "bypassed": ["network"]}
+        record(Action.TOKEN_USED, by=factories.acting(side.granted), target=token, data=needed_it)
     return Estate(
         ours=ours,
         theirs=theirs,
