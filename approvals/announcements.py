@@ -6,8 +6,7 @@ Written when they are sent, from what is true then: nobody is asked about what i
 from typing import Any
 
 from approvals import standing
-from approvals.models import ApprovalRequest
-from approvals.subjects import KINDS
+from approvals.models import KINDS, ApprovalRequest
 from config.edge.access import Access
 from fleets import mail
 from fleets.access import PersonAccess

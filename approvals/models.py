@@ -18,6 +18,12 @@ from fleets import currency
 from fleets.models import Membership, Organization, User
 from fleets.scopes import Risk
 
+KINDS = {  # what a request is called; each has a handler in subjects
+    "token_issue": "new token",
+    "token_change": "change of a token",
+    "policy_change": "change of policy",
+}
+
 
 class ApprovalRequestQuerySet(models.QuerySet["ApprovalRequest"]):
     def open(self) -> "ApprovalRequestQuerySet":
@@ -125,7 +131,7 @@ class ApprovalRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.subject_label}: {self.diff_words[0] if self.diff_words else self.kind}"
+        return f"{KINDS[self.kind].capitalize()}: {self.subject_label}"
 
     @property
     def is_open(self) -> bool:

@@ -10,15 +10,9 @@ from uuid import UUID
 from django.core.checks import CheckMessage, Error
 from django.core.serializers.json import DjangoJSONEncoder
 
-from approvals.models import ApprovalRequest, Diff, Ids
+from approvals.models import KINDS, ApprovalRequest, Diff, Ids
 from config.edge.access import Access
 from fleets.scopes import Risk
-
-KINDS = {  # what a request is called
-    "token_issue": "new token",
-    "token_change": "change of a token",
-    "policy_change": "change of policy",
-}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ MINE, SETTLED = "mine", "settled"
 
 
 class StandingFilter(admin.SimpleListFilter):
-    title = parameter_name = "standing"
+    title, parameter_name = "status", "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(MINE, "Waiting for me"), (SETTLED, "Settled")]

@@ -13,9 +13,8 @@ from django.utils.timesince import timesince, timeuntil
 from approvals import policy
 from approvals.admin.filters import StandingFilter
 from approvals.admin.verbs import APPROVE, APPROVE_LESS, REJECT, WITHDRAW, standing
-from approvals.models import ApprovalRequest
+from approvals.models import KINDS, ApprovalRequest
 from approvals.standing import standings
-from approvals.subjects import KINDS
 from config.edge.access import Access, access_of
 from config.edge.clock import now
 from config.edge.commands import RowVerb
@@ -65,7 +64,7 @@ class ApprovalRequestAdmin(ScopedAdmin):
         stands = standing(row, by)
         return [
             Fact("Status", status_mark(row)),
-            Fact("What", f"{KINDS[row.kind].capitalize()}: {row.subject_label}"),
+            Fact("What", row),
             Fact("Organization", row.organization),
             Fact("Asked by", asked_by(row)),
             Fact("Why", row.reason),
@@ -131,7 +130,7 @@ class ApprovalRequestAdmin(ScopedAdmin):
 
     @admin.display(description="time left")
     def time_left(self, row: ApprovalRequest) -> str:
-        return timeuntil(row.expires_at, now(), depth=1) if row.is_waiting else "–"
+        return timeuntil(row.expires_at, now(), depth=2) if row.is_waiting else "–"
 
     @admin.display(description="approvals")
     def votes(self, row: Any) -> str:
@@ -155,7 +154,11 @@ def asked_by(row: ApprovalRequest) -> str:
 def changes_of(row: ApprovalRequest) -> Section:
     """The canonical diff: before and after, as JSON, so that nothing is lost in words."""
     changes = sorted(row.diff.get("changes", {}).items())
-    rows = [[Cell(name), Cell(written(before)), Cell(written(after))] for name, (before, after) in changes]
+    rows = [
+        [Cell(name), Cell(written(before)), Cell(written(after))]
+        for name, (before, after) in changes
+        if before != after
+    ]
     return Section("Before and after", ("What", "Before", "After"), rows, "Nothing changes.")
 
 

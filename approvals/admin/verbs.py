@@ -50,7 +50,7 @@ APPROVE = RowVerb(
 )
 APPROVE_LESS = RowVerb(
     "approve-less",
-    "Approve less…",
+    "Approve less",
     may_decide,
     approve,
     lambda row: (

@@ -5,8 +5,7 @@ from typing import Any
 import django_filters
 
 from approvals import policy
-from approvals.models import ApprovalRequest, ApprovalRequestQuerySet
-from approvals.subjects import KINDS
+from approvals.models import KINDS, ApprovalRequest, ApprovalRequestQuerySet
 from config.edge.access import access_of
 from fleets.api.filters import Filters
 

@@ -5,9 +5,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from approvals.models import ApprovalRequest, Decision
+from approvals.models import KINDS, ApprovalRequest, Decision
 from approvals.standing import Standing
-from approvals.subjects import KINDS
 from config.edge.serializers import StrictSerializer, Text
 from fleets.api.serializers import seen
 from fleets.scopes import Risk

@@ -68,8 +68,16 @@ def test_the_inbox_shows_what_waits_and_the_rest_behind_filters(place: Place) ->
     assert listed(ada, "settled") == [settled.pk]
     assert listed(ada, "x") == []
     shown = text(ada.get(LIST))
-    for words in ("acme", "change of policy", "Admin", "high", "1 of 2", "minutes ago", "2 days"):
-        assert words in shown or words == "2 days", words
+    for words in (
+        "acme",
+        "change of policy",
+        "Admin",
+        "high",
+        "1 of 2",
+        "0\xa0minutes ago",
+        "2\xa0days, 23\xa0hours",
+    ):
+        assert words in shown, words
     assert "The pilot &lt;b&gt;needs&lt;/b&gt;" in shown
     assert "x" * 100 not in shown
     assert listed(browser(member(place.acme))) == []
@@ -99,7 +107,7 @@ def test_buttons_are_there_where_they_apply(place: Place) -> None:
     request = make_request(place.acme, by=place.admin)
     single = ["Approve", "Reject"]
 
-    assert buttons(browser(place.ada), request) == ["Approve", "Approve less…", "Reject"]
+    assert buttons(browser(place.ada), request) == ["Approve", "Approve less", "Reject"]
     assert buttons(browser(place.admin), request) == ["Withdraw"]
     assert buttons(browser(member(place.acme, "auditor")), request) == []
     assert buttons(browser(make_approver(place.acme)), request) == []

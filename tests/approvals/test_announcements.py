@@ -21,7 +21,7 @@ def sent() -> list[tuple[str, str]]:
     """To whom, and the first words of what."""
     mail.outbox.clear()
     deliveries.deliver()
-    return sorted((letter.to[0], letter.subject) for letter in mail.outbox)
+    return sorted((letter.to[0], str(letter.subject)) for letter in mail.outbox)
 
 
 def owed() -> list[dict[str, Any]]:

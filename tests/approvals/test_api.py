@@ -271,7 +271,7 @@ def test_what_one_may_decide_is_what_the_list_and_the_request_say(place: Place, 
     ApprovalRequest.objects.all().delete()
     if free:
         need_approvals(place.acme, high=1, self_approval=True)
-    request = make_request(place.acme, by=place.owner, **({"never_allowed": True} if free else {}))
+    request = make_request(place.acme, by=place.owner, never_allowed=True)
     later = make_approver(place.acme)
     people: dict[User, bool] = {place.owner: free, place.ada: True, late: True, later: False}
 

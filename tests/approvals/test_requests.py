@@ -1,5 +1,6 @@
 """Requests: opened, rewritten, withdrawn, lapsed, replaced; each end is for ever, and told in the subject's trail."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -167,14 +168,15 @@ def test_no_verb_reopens_or_ends_again_what_has_ended(place: Place) -> None:
     for status in [status for status in Status if status != Status.OPEN]:
         ended(request, status)
         before = events()
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: decisions.approve(request, digest=request.diff_digest, by=session(place.ada)),
             lambda: decisions.reject(
                 request, digest=request.diff_digest, comment="No", by=session(place.ada)
             ),
             lambda: requests.withdraw(request, by=session(place.admin)),
             lambda: requests.lapse(request, by=SYSTEM),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(IllegalMove):
                 call()
         requests.remind(request, by=SYSTEM)
@@ -229,10 +231,11 @@ def test_out_of_time_it_can_not_be_decided_though_nobody_recorded_it(place: Plac
     request = ago(make_request(place.acme, by=place.admin), opened=-72, ends=0)
     assert (request.status, request.derived_status) == (Status.OPEN, Status.LAPSED)
 
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: decisions.approve(request, digest=request.diff_digest, by=session(place.ada)),
         lambda: decisions.reject(request, digest=request.diff_digest, comment="No", by=session(place.ada)),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(IllegalMove) as refusal:
             call()
         assert refusal.value.code == "request_lapsed"

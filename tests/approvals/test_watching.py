@@ -7,6 +7,7 @@ from approvals import watching
 from approvals.models import ApprovalRequest
 from approvals.tasks import watch_requests
 from config.celery import app
+from config.edge import timers
 from config.edge.models import Timer
 from config.edge.refusals import Conflict
 from tests.approvals.conftest import Place
@@ -84,7 +85,7 @@ def test_it_is_in_the_schedule_under_its_name() -> None:
     entry = app.conf.beat_schedule["watch requests for approval"]
 
     assert entry["task"] == watch_requests.name
-    assert entry["schedule"] == watch_requests.run.every
+    assert entry["schedule"] == timers.every_of["watch requests for approval"]
 
 
 def test_the_checks_know_a_handler_for_every_kind() -> None:

@@ -46,11 +46,11 @@ def window(browser: Browser, house: House, complaints: list[str]) -> Iterator[Ca
         context.close()
 
 
-def link_for(house: House, username: str) -> str:
+def link_for(house: House, username: str, *more: str) -> str:
     """As the operator of the house gets it."""
     command = ("user", "invite", username, "--organization", "brightwater", "--format", "json")
     done = subprocess.run(
-        [sys.executable, "manage.py", *command, "--email", f"{username}@example.org"],
+        [sys.executable, "manage.py", *command, *more, "--email", f"{username}@example.org"],
         cwd=REPOSITORY,
         env=environment.without_product_settings() | {"TOKENHOUSE_DATA": str(house.data)},
         capture_output=True,

@@ -12,10 +12,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from approvals.models import ApprovalRequest
 from audit.models import Event
 from fleets.models import Fleet, Organization, User
+from fleets.scopes import parse_scopes
 from tests.factories import (
     fleet_member,
+    make_approver,
     make_entry,
     make_fleet,
     make_fleet_member,
@@ -25,12 +28,14 @@ from tests.factories import (
     make_organization,
     make_token,
     member,
+    need_approvals,
     owner_of,
+    session,
     session_client,
     token_client,
 )
-from tokens import credentials, peppers, secret, verification
-from tokens.issuance import GrantWish, Issued
+from tokens import credentials, issuance, peppers, secret, verification
+from tokens.issuance import GrantWish, Issued, Wish
 
 pytestmark = pytest.mark.django_db
 
@@ -195,3 +200,22 @@ def test_the_list_of_events_with_few_rows_and_with_many(acme: Organization, edge
 
     assert Event.objects.count() > 10
     assert of_call(client, "/api/v1/audit/events/", limit=200) == few
+
+
+def test_the_list_of_approvals_with_one_row_and_with_several(acme: Organization, edge: Fleet) -> None:
+    """Who was shown a secret of each token is asked of all of them at once."""
+    client, admin = session_client(make_approver(acme)), session(member(acme, "admin"))
+    need_approvals(acme)
+
+    def make(number: int) -> None:
+        wish = Wish(scopes=parse_scopes(["commands:execute"]))
+        issuance.issue(acme, owner=edge, name=f"risky-{number}", wish=wish, reason="A pilot", by=admin)
+
+    make(0)
+    one = of_call(client, "/api/v1/approvals/", status="open")
+    for number in range(1, 5):
+        make(number)
+
+    assert ApprovalRequest.objects.waiting().count() == 5
+    assert of_call(client, "/api/v1/approvals/", status="open") == one
+    assert one["SELECT"] <= 20
