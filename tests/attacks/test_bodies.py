@@ -57,6 +57,16 @@ COMMANDS = [
     Command("POST", "tokens/{id}/disable/", {"reason": "because"}),
     Command("POST", "tokens/{id}/revoke/", {"reason": "because"}),
     Command("POST", "tokens/{id}/enable/", {"reason": "because"}, lambda side: side.disabled.token.pk),
+    Command(
+        "PUT",
+        "tokens/{id}/restrictions/",
+        {
+            "allowed_networks": ["10.0.0.0/8"],
+            "rate_limit": "3/second",
+            "access_windows": [{"days": ["mon"], "start": "08:00", "end": "18:00"}],
+            "reason": "because",
+        },
+    ),
     Command("POST", "tokens/revoke-all/", {"owner": "fleet:acme-edge", "reason": "because"}),
     Command("PATCH", "token/", {"scopes": ["machines:read"]}),
     Command("POST", "token/rotate/", {"overlap": "1h"}),
