@@ -64,4 +64,5 @@ app.conf.beat_schedule = {
     },
     "forget old sessions": {"task": "fleets.tasks.forget_sessions", "schedule": 3600.0},
     "forget old idempotency keys": {"task": "config.edge.tasks.forget_idempotency_keys", "schedule": 3600.0},
+    "forget old rates": {"task": "config.edge.tasks.forget_rates", "schedule": 3600.0},
 }

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from config.edge import timers
+from config.edge import rate, timers
 from config.edge.clock import now
 from config.edge.idempotency import KEPT_FOR
 from config.edge.models import IdempotencyKey
@@ -17,3 +17,9 @@ def heartbeat() -> None:
 @shared_task
 def forget_idempotency_keys() -> None:
     IdempotencyKey.objects.filter(created_at__lte=now() - KEPT_FOR).delete()
+
+
+@shared_task
+def forget_rates() -> None:
+    """What the database counted while Valkey was away."""
+    rate.forget()
