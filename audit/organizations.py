@@ -1,6 +1,6 @@
 """Which organization a reader of the trail means. The trail keeps only ids: `fleets` registers what they are called."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,10 +23,12 @@ class Named:
 
 @dataclass(frozen=True)
 class Organizations:
-    """`meant(by, slug)`: the visible one of that slug, or the implied one; `of_id(id)`: the one of that id."""
+    """`meant(by, slug)`: the visible one of that slug, or the implied one; `of_id(id)`: the one of that id; `of_ids`:
+    those of these ids, by name."""
 
     meant: Callable[[Access, str | None], Named]
     of_id: Callable[[UUID], Named]
+    of_ids: Callable[[Collection[UUID]], list[Named]]
 
 
 _registered: list[Organizations] = []

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 from audit import deliveries, frames
-from audit.models import OutboxRow
+from audit.models import OutboxRow as OutboxRow
 from config.edge.clock import now
 
 log = logging.getLogger("tokenhouse.outbox")
@@ -26,12 +26,13 @@ def register(kind: str, publish: Publish) -> None:
     _publishers[kind] = publish
 
 
-def add(kind: str, payload: Payload) -> None:
+def add(kind: str, payload: Payload) -> OutboxRow:
     """Owe an effect, in the caller's transaction."""
     at = now()
     row = OutboxRow.objects.create(kind=kind, payload=payload, created_at=at, due_at=at, owed_since=at)
     if frame := frames.running():
         frame.owed.append(row)
+    return row
 
 
 def settle(rows: Sequence[OutboxRow]) -> bool:

@@ -13,7 +13,9 @@ class FleetsConfig(AppConfig):
         from config.edge import health
         from fleets import consequences, currency, mail, sign_in, tracked, visibility
 
-        organizations.register(organizations.Organizations(visibility.named, visibility.named_by_id))
+        organizations.register(
+            organizations.Organizations(visibility.named, visibility.named_by_id, visibility.named_by_ids)
+        )
         outbox.register("versions", currency.publish)
         mail.register()
         user_logged_in.connect(sign_in.signed_in, dispatch_uid="fleets.signed_in")

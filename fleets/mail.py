@@ -1,7 +1,8 @@
 """Mail: owed by a verb as a row that names a template and ids; written and sent by the worker alone.
 
 What a mail says, links included, is made when it is sent, from what is true then: nothing secret waits in the database.
-Each template has a writer, registered by the module that knows what it is about.
+Each template has a writer, registered by the module that knows what it is about. Templates are plain text; the HTML of
+a mail is made of the same text, one layout around all of them, with nothing that is fetched from anywhere.
 """
 
 from collections.abc import Callable
@@ -9,13 +10,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives
+from django.core.validators import validate_email
+from django.db import transaction
 from django.template.loader import render_to_string
 from django.urls import reverse
 
 from audit import deliveries, outbox
+from audit.actions import Action
+from audit.policy import may_manage_mail
+from audit.trail import Target, record
+from audit.verbs import verb
+from config.edge.access import Access
+from config.edge.clock import now
+from config.edge.refusals import Invalid, require
 
 KIND = "mail"
+LAYOUT = "mail/layout.html"
 
 
 @dataclass(frozen=True)
@@ -56,14 +68,64 @@ def send(payload: outbox.Payload) -> None:
     if letter is None:
         return
     text = render_to_string(f"mail/{payload['template']}.txt", _plain(letter.values))
-    subject, _, body = text.partition("\n")
-    EmailMessage(subject.strip(), body.strip() + "\n", to=[letter.to]).send()
+    subject, _, rest = text.partition("\n")
+    subject, body = subject.strip(), rest.strip()
+    message = EmailMultiAlternatives(subject, body + "\n", to=[letter.to])
+    message.attach_alternative(render_to_string(LAYOUT, _layout(subject, body)), "text/html")
+    message.send()
+
+
+@verb(Action.MAIL_TESTED)
+def test(*, to: str, by: Access) -> outbox.OutboxRow:
+    """Owe a test mail to an address."""
+    require(may_manage_mail(by), "Only superusers, in their browser session, test mail.")
+    row = outbox.add(KIND, _about_test(to))
+    record(Action.MAIL_TESTED, by=by, target=Target("installation", "", "installation"))
+    return row
+
+
+def test_now(*, to: str, by: Access) -> None:
+    """Send a test mail here and now, for the operator at the command line. Raises where the server does not take it.
+
+    No verb: the database would wait for the server.
+    """
+    require(by.is_operator, "Only the operator of this installation.")
+    send(_about_test(to))
+    with transaction.atomic():
+        record(Action.MAIL_TESTED, by=by, target=Target("installation", "", "installation"))
 
 
 def link(name: str, *parts: str) -> str:
     """The absolute address of one of our pages."""
     address: str = settings.PUBLIC_URL + reverse(name, args=parts)
     return address
+
+
+def _about_test(to: str) -> outbox.Payload:
+    try:
+        validate_email(to)
+    except ValidationError:
+        raise Invalid.field("to", "This is no mail address.") from None
+    return {"template": "test", "to": to}
+
+
+@writer("test")
+def _test(payload: outbox.Payload) -> Letter:
+    return Letter(payload["to"], {"link": link("admin:index"), "at": now()})
+
+
+def _layout(subject: str, body: str) -> dict[str, Any]:
+    """The text as the layout takes it: paragraphs of lines; lists; a paragraph that is a link of ours, alone."""
+    paragraphs = []
+    for block in body.split("\n\n"):
+        lines = [line.strip() for line in block.splitlines() if line.strip()]
+        is_link = len(lines) == 1 and lines[0].startswith(settings.PUBLIC_URL + "/") and " " not in lines[0]
+        is_list = all(line.startswith("- ") for line in lines)
+        if is_list:
+            lines = [line.removeprefix("- ") for line in lines]
+        if lines:
+            paragraphs.append({"lines": lines, "is_link": is_link, "is_list": is_list})
+    return {"subject": subject, "paragraphs": paragraphs}
 
 
 def _plain(value: Any) -> Any:

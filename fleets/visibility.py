@@ -71,6 +71,11 @@ def named_by_id(organization_id: UUID) -> Named:
     return Named(organization_id, Organization.objects.values_list("slug", flat=True).get(pk=organization_id))
 
 
+def named_by_ids(organization_ids: Collection[UUID]) -> list[Named]:
+    rows = Organization.objects.filter(pk__in=organization_ids).order_by("slug")
+    return [Named(pk, slug) for pk, slug in rows.values_list("pk", "slug")]
+
+
 @dataclass(frozen=True)
 class Reach:
     """What rights in one organization lead to, judged once for each fleet and each named machine, never row by row."""

@@ -1,0 +1,309 @@
+"""Webhooks in the admin: where an organization's events go, what waits, what was given up."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+
+from audit.admin.events import ChosenFilter
+from audit.admin.scope import manageable, slug_of
+from audit.admin.webhook_forms import RotateForm, WebhookAdding, WebhookChange
+from audit.models import WebhookDelivery, WebhookEndpoint
+from audit.policy import may_manage_webhooks
+from audit.webhooks import endpoints
+from audit.webhooks.endpoints import Revealed
+from config.edge import once
+from config.edge.access import Access, access_of
+from config.edge.commands import Adding, RowVerb, attempt
+from config.edge.facts import Cell, Fact, Section
+from config.edge.idempotency import Replayed
+from config.edge.scoped_admin import ScopedAdmin
+
+LISTED = 25  # deliveries of each state that the page of a webhook shows
+State = WebhookDelivery.State
+
+
+def manages(by: Access, row: WebhookEndpoint | WebhookDelivery) -> bool:
+    endpoint = row.endpoint if isinstance(row, WebhookDelivery) else row
+    return may_manage_webhooks(by, endpoint.organization_id)
+
+
+def of_manageable(by: Access) -> QuerySet[WebhookEndpoint]:
+    return WebhookEndpoint.objects.present().of_organizations(frozenset(named.id for named in manageable(by)))
+
+
+def add(data: dict[str, Any], by: Access) -> Revealed:
+    said = {name: value for name, value in data.items() if name not in {"organization", once.FIELD}}
+    return endpoints.add(data["organization"], **said, by=by)
+
+
+def is_undelivered(row: WebhookDelivery) -> bool:
+    return row.state != State.DELIVERED
+
+
+@admin.register(WebhookEndpoint)
+class WebhookAdmin(ScopedAdmin):
+    list_display = ("where", "wants", "state_shown", "dead_shown", "created_at")
+    ordering = ("-pk",)
+    sortable_by = ()
+    place = 72
+    heading = "Webhooks"
+    about = "Where events are sent as they happen, signed, and what could not be delivered."
+    nothing = "No webhook yet. Add one to have another system told of what happens here."
+    adding = Adding(
+        "New webhook",
+        lambda by: bool(manageable(by)),
+        WebhookAdding,
+        lambda data, by: add(data, by).endpoint,
+        "Sends the organization’s events to this address from now on. The next page shows the secret that signs them, "
+        "once.",
+        "The webhook is there.",
+    )
+    verbs = (
+        RowVerb(
+            "edit",
+            "Change",
+            manages,
+            lambda row, data, by: data and endpoints.change(row, changes=data, by=by),
+            lambda row: f"Changes where {row} is, and what it gets from now on.",
+            "The webhook is changed.",
+            form=WebhookChange,
+        ),
+        RowVerb(
+            "test",
+            "Send a test event",
+            manages,
+            lambda row, _, by: endpoints.test(row, by=by),
+            lambda row: f"Sends {row} one event, webhook.tested, behind what it is owed already.",
+            "The test is on its way: see below how it goes.",
+            fits=lambda row: row.enabled,
+        ),
+        RowVerb(
+            "rotate-secret",
+            "Rotate secret",
+            manages,
+            lambda row, _, by: endpoints.rotate_secret(row, by=by),
+            lambda row: (
+                f"Gives {row} a new secret, which the next page shows once. For 24 hours messages are signed with both."
+            ),
+            "",
+            form=RotateForm,
+        ),
+        RowVerb(
+            "remove",
+            "Remove",
+            manages,
+            lambda row, _, by: endpoints.remove(row, by=by),
+            lambda row: f"Sends nothing more to {row}. What it is owed is dropped. This can’t be undone.",
+            "The webhook is removed.",
+            is_grave=True,
+        ),
+    )
+
+    def is_offered(self, by: Access) -> bool:
+        return bool(manageable(by))
+
+    def visible(self, by: Access) -> QuerySet[WebhookEndpoint]:
+        return of_manageable(by)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEndpoint]:
+        dead = Count("deliveries", filter=Q(deliveries__state=State.DEAD))
+        rows: QuerySet[WebhookEndpoint] = self.visible(access_of(request)).annotate(dead=dead)
+        return rows
+
+    def notes(self, row: WebhookEndpoint, by: Access) -> list[str]:
+        if row.enabled:
+            return []
+        return [f"Nothing is sent to it. {row.disabled_reason} What it is owed waits until it is enabled."]
+
+    def facts(self, row: WebhookEndpoint, by: Access) -> list[Fact]:
+        return [
+            Fact("URL", row.url),
+            Fact("Description", row.description),
+            Fact("Actions", ", ".join(row.actions)),
+            Fact("State", "enabled" if row.enabled else "disabled"),
+            Fact("Organization", slug_of(by, row.organization_id)),
+            Fact("Added", row.created_at),
+            Fact("Previous secret signs until", row.previous_until),
+        ]
+
+    def sections(self, row: WebhookEndpoint, by: Access) -> list[Section]:
+        rows = row.deliveries
+        return [
+            _section("Given up", rows.dead().order_by("-pk"), "Nothing was given up."),
+            _section("Waiting, in this order", rows.pending().order_by("pk"), "Nothing waits."),
+            _section("Delivered lately", rows.filter(state=State.DELIVERED).order_by("-pk"), "Nothing yet."),
+        ]
+
+    # Secrets
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The answer to the form shows the secret."""
+        by = access_of(request)
+        if request.method != "POST":
+            return super().add_view(request, form_url, extra_context)
+        form, frame = WebhookAdding(request.POST, by=by), self.frame(request)
+        try:
+            went = attempt(form, lambda: self.added(request, form, by))
+        except Replayed:
+            return self.already(request, by, frame)
+        if went.is_done:
+            return self.reveal(request, went.result, frame)
+        adding = self.adding
+        assert adding is not None
+        return self.page(
+            request,
+            "admin/command.html",
+            status=went.status,
+            frame=frame,
+            title=adding.label,
+            says=adding.says,
+            form=form,
+            button=adding.label,
+            back=self.address("changelist"),
+        )
+
+    def added(self, request: HttpRequest, form: WebhookAdding, by: Access) -> Revealed:
+        once.claimed(request, by)
+        return add(form.cleaned_data, by)
+
+    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
+        try:
+            return super().verb_view(verb, request, object_id)
+        except Replayed:
+            return self.already(request, access_of(request), self.frame(request))
+
+    def called(self, request: HttpRequest, verb: RowVerb, row: Any, data: dict[str, Any], by: Access) -> Any:
+        if once.FIELD in data:
+            once.claimed(request, by)
+        return super().called(request, verb, row, data, by)
+
+    def answer(
+        self, request: HttpRequest, verb: RowVerb, row: Any, result: Any, frame: dict[str, Any]
+    ) -> HttpResponse:
+        if isinstance(result, Revealed):
+            return self.reveal(request, result, frame)
+        return super().answer(request, verb, row, result, frame)
+
+    def reveal(self, request: HttpRequest, revealed: Revealed, frame: dict[str, Any]) -> HttpResponse:
+        """The one page with a secret: the answer to the POST that made it, kept by nobody."""
+        page = {
+            "title": f"Secret of {revealed.endpoint}",
+            "secret": revealed.secret,
+            "previous_until": revealed.endpoint.previous_until,
+            "address": self.address("change", revealed.endpoint),
+        }
+        text = render_to_string("audit/webhook_secret.html", {**frame, **page}, request)
+        return HttpResponse(text, headers={"Cache-Control": "no-store"})
+
+    def already(self, request: HttpRequest, by: Access, frame: dict[str, Any]) -> HttpResponse:
+        """A form that was sent again: what it did is done, and its secret is not shown a second time."""
+        earlier = once.claimed(request, by).earlier()
+        row = self.visible(by).filter(pk=earlier.resource).first() if earlier else None
+        address = self.address("change", row) if row else self.address("changelist")
+        return self.page(
+            request,
+            "audit/webhook_already.html",
+            status=409,
+            frame=frame,
+            title="Done already",
+            row=row,
+            address=address,
+        )
+
+    # Columns
+
+    @admin.display(description="webhook")
+    def where(self, row: WebhookEndpoint) -> str:
+        return str(row)
+
+    @admin.display(description="actions")
+    def wants(self, row: WebhookEndpoint) -> str:
+        return ", ".join(row.actions[:3]) + ("…" if len(row.actions) > 3 else "")
+
+    @admin.display(description="state")
+    def state_shown(self, row: WebhookEndpoint) -> str:
+        return "enabled" if row.enabled else "disabled"
+
+    @admin.display(description="given up")
+    def dead_shown(self, row: Any) -> str:
+        return format_html("{}", row.dead or "–")
+
+
+class StateFilter(ChosenFilter):
+    title = parameter_name = column = "state"
+    values = State.choices
+
+
+@admin.register(WebhookDelivery)
+class DeliveryAdmin(ScopedAdmin):
+    list_display = ("action", "endpoint", "state", "attempts", "last_error", "created_at")
+    list_filter = (StateFilter,)
+    ordering = ("-pk",)
+    sortable_by = ()
+    is_section = False
+    heading = "Deliveries"
+    about = "Each event that a webhook is owed, or was."
+    nothing = "No delivery like this."
+    verbs = (
+        RowVerb(
+            "retry",
+            "Send again",
+            manages,
+            lambda row, _, by: endpoints.retry(row, by=by),
+            lambda row: f"Sends {row.action} to {row.endpoint} again, now, before what came after it.",
+            "It is on its way again.",
+            fits=is_undelivered,
+        ),
+        RowVerb(
+            "drop",
+            "Drop",
+            manages,
+            lambda row, _, by: endpoints.drop(row, by=by),
+            lambda row: (
+                f"Never sends this {row.action} to {row.endpoint}. The event stays in the audit trail."
+            ),
+            "It is dropped.",
+            fits=is_undelivered,
+            is_grave=True,
+        ),
+    )
+
+    def is_offered(self, by: Access) -> bool:
+        return bool(manageable(by))
+
+    def visible(self, by: Access) -> QuerySet[WebhookDelivery]:
+        return WebhookDelivery.objects.filter(endpoint__in=of_manageable(by)).select_related("endpoint")
+
+    def facts(self, row: WebhookDelivery, by: Access) -> list[Fact]:
+        webhook = linked(row.endpoint)
+        return [
+            Fact("Webhook", webhook.text, webhook.link),
+            Fact("Action", row.action),
+            Fact("Event", row.event_id),
+            Fact("State", row.state),
+            Fact("Tries", row.attempts),
+            Fact("Last error", row.last_error),
+            Fact("Next try", row.due_at if row.state == State.PENDING else None),
+            Fact("Happened", row.created_at),
+            Fact("Delivered", row.delivered_at),
+        ]
+
+
+def linked(row: Any) -> Cell:
+    site = admin.site._registry[type(row)]
+    assert isinstance(site, ScopedAdmin)
+    return Cell(str(row), site.address("change", row))
+
+
+def _section(title: str, rows: QuerySet[WebhookDelivery], nothing: str) -> Section:
+    cells = [
+        [Cell(row.action, linked(row).link), Cell(row.created_at), Cell(row.attempts), Cell(row.last_error)]
+        for row in rows[:LISTED]
+    ]
+    return Section(title, ("Event", "Happened", "Tries", "Last error"), cells, nothing)
