@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from config.edge import context
 from config.edge.context import RequestContext
 from config.edge.models import RateCounter
 from config.edge.throttling import Guard, TooManyAttempts, attempt, require
+from config.environment import env
 from tests.factories import (
     PASSWORD,
     make_fleet,
@@ -153,3 +155,12 @@ def test_with_valkey_stopped_the_database_counts(valkey: Valkey, issued: Issued)
     assert [row.key for row in RateCounter.objects.all()] == ["address:credentials:192.0.2.1:60"]
     with context.bound(RequestContext(address="192.0.2.1")), pytest.raises(TooManyAttempts):
         require(Guard.CREDENTIALS)
+
+
+def test_a_limit_that_is_none_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMIT_API", "many")
+    with pytest.raises(ImproperlyConfigured, match="LIMIT_API must read N/second"):
+        env.rate("LIMIT_API")
+
+    monkeypatch.setenv("LIMIT_API", "10/hour")
+    assert env.rate("LIMIT_API") == (10, 3600)

@@ -36,6 +36,7 @@ from tests.factories import (
 )
 from tokens import credentials, issuance, peppers, secret, verification
 from tokens.issuance import GrantWish, Issued, Wish
+from tokens.restrictions import DAYS, Restrictions, parse_networks, parse_rate, parse_windows
 
 pytestmark = pytest.mark.django_db
 
@@ -102,6 +103,14 @@ def test_a_refused_call_costs_no_more_than_an_allowed_one(edge: Fleet) -> None:
     allowed = at_the_gate(warm(make_token(edge, "machines:read")))
     refused = at_the_gate(warm(make_token(edge, "machines:operate")), 403)
     assert sum(refused.values()) <= sum(allowed.values())
+
+
+def test_restrictions_cost_no_query_while_valkey_counts(edge: Fleet) -> None:
+    hours = {"days": list(DAYS), "start": "00:00", "end": "24:00"}
+    restricted = Restrictions(parse_networks(["127.0.0.0/8"]), parse_rate("9/minute"), parse_windows([hours]))
+    client = warm(make_token(edge, "machines:read", restrictions=restricted))
+
+    assert at_the_gate(client) == at_the_gate(warm(make_token(edge, "machines:read")))
 
 
 def test_whoami(edge: Fleet) -> None:

@@ -1,6 +1,6 @@
 """Floods of refused calls while others write down what was counted: nothing is lost, and nothing counted twice."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db.models import QuerySet
@@ -26,14 +26,14 @@ def test_whoever_is_refused_is_in_the_trail_once(world: World, rounds: int) -> N
         lifecycle.disable(Token.objects.get(pk=issued.token.pk), by=operator)
         start = clock.now().replace(second=10)
 
-        def knock(issued: Issued = issued, start: object = start) -> None:
-            with clock.at(start):  # type: ignore[arg-type]
+        def knock(issued: Issued = issued, start: datetime = start) -> None:
+            with clock.at(start):
                 client = client_of(issued)
                 for _ in range(CALLS):
                     assert client.get(door(world)).status_code == 401
 
-        def write_down(start: object = start) -> int:
-            with clock.at(start + timedelta(minutes=1)):  # type: ignore[operator]
+        def write_down(start: datetime = start) -> int:
+            with clock.at(start + timedelta(minutes=1)):
                 return sum(record_counted() for _ in range(8))
 
         contest(*[knock] * 4, *[write_down] * 2)
