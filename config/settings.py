@@ -210,6 +210,7 @@ SPECTACULAR_SETTINGS = {
     "SORT_OPERATIONS": True,
     "ENUM_NAME_OVERRIDES": {
         "ApplicationRole": "fleets.models.ApplicationMembership.Role",
+        "ApprovalStatus": "approvals.models.ApprovalRequest.Status",
         "AuditAction": "audit.actions.Action",
         "BuiltInRole": "fleets.api.serializers.BUILT_IN_ROLES",
         "FleetRole": "fleets.models.FleetMembership.Role",
@@ -218,6 +219,7 @@ SPECTACULAR_SETTINGS = {
         "MachineKind": "fleets.models.Machine.Kind",
         "OrganizationRole": "fleets.models.Membership.Role",
         "TokenKind": "tokens.models.Token.Kind",
+        "TokenStatus": "tokens.api.schema.STATUSES",
     },
 }
 

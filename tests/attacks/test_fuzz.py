@@ -161,7 +161,7 @@ def request_of(
         str(row.pk)
         for row in (
             *(ours.machine, ours.fleet, ours.group, ours.member, ours.token.token, ours.event),
-            *(ours.template, ours.network, ours.image, ours.application, ours.technical_user),
+            *(ours.template, ours.network, ours.image, ours.application, ours.technical_user, ours.approval),
         )
     ]
     ids = st.sampled_from(known) | st.uuids().map(str) | junk_text

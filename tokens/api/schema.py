@@ -11,6 +11,10 @@ from tokens.models import EXTENDED, Token
 
 OWNER_TYPES = ["person", "fleet", "group", "organization", "application", "technical_user"]
 
+STATUSES = [
+    (status.value, status.value) for status in DerivedStatus
+]  # the OpenAPI description names this list
+
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "tokens.authentication.TokenAuthentication"
@@ -81,7 +85,7 @@ class TokenRepresentation(serializers.Serializer[Any]):
     principal = serializers.CharField()
     name = serializers.CharField()
     description = serializers.CharField()
-    status = serializers.ChoiceField(choices=[(status.value, status.value) for status in DerivedStatus])
+    status = serializers.ChoiceField(choices=STATUSES)
     status_reason = serializers.CharField(allow_null=True)
     risk = serializers.ChoiceField(choices=["low", "medium", "high"])
     scopes = serializers.ListField(child=serializers.CharField())
