@@ -23,6 +23,7 @@ from tokens.sweeps import unused
 
 NAMED = 50  # tokens
 UNUSED = "unused"  # would be disabled for it
+EXPIRED = "expired"  # would have ended already: in place of `lifetime_too_long`
 COLUMNS = (
     *("pk", "kind", "risk", "expires_at", "approved_at", "lifetime", "allowed_networks"),
     "owner_role",
@@ -34,7 +35,7 @@ class Preview:
     """`weaker`: in words what it holds back less; `needs_approval`: by how many it would have to be approved.
 
     `affected`: how many living tokens would be refused, end earlier, do less or be disabled; `why` of the first of
-    them that the caller may see: the codes of `Violation`, and "unused".
+    them that the caller may see: the codes of `Violation`, "expired" and "unused".
     """
 
     changes: dict[str, list[Any]]
@@ -78,6 +79,8 @@ def _affected(
         why = [code.value for code in violations(facts, after, row.owner_role) if code not in was]
         if Violation.LIFETIME_TOO_LONG in was and _is_earlier(_end(facts, after), end):
             why.append(Violation.LIFETIME_TOO_LONG.value)
+        if Violation.LIFETIME_TOO_LONG in why and not _is_earlier(at, _end(facts, after)):
+            why[why.index(Violation.LIFETIME_TOO_LONG)] = EXPIRED
         if row.pk in narrowed:
             why.append(Violation.SCOPE_ABOVE_CEILING.value)
         if row.pk in idle:

@@ -133,7 +133,13 @@ def test_every_section_fits_its_window_and_breaks_no_policy(
     addresses = [link.get_attribute("href") or "" for link in page.locator(".sections a").all()]
     assert len(addresses) >= 7
 
-    for address in [*addresses, "/admin/tokens/token/add/", "/admin/password_change/", "/admin/sessions/"]:
+    for address in [
+        "/admin/",
+        *addresses,
+        "/admin/tokens/token/add/",
+        "/admin/password_change/",
+        "/admin/sessions/",
+    ]:
         page.goto(address)
         expect(page.locator("h1")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), address
@@ -142,5 +148,15 @@ def test_every_section_fits_its_window_and_breaks_no_policy(
             first.click()
             expect(page.locator(".facts")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), page.url
+
+    page.goto("/admin/fleets/organization/")
+    page.locator("#result_list tbody th a").first.click()
+    press(page, "Policy")
+    page.locator("summary").first.click()
+    page.fill("#id_maximum_lifetime_days", "30")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), page.url
+    confirm(page, "Preview")
+    expect(page.get_by_text("What changes")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), page.url
 
     assert complaints == []

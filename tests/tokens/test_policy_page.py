@@ -58,6 +58,7 @@ def test_the_form_shows_the_policy_and_the_preview_names_tokens_before_anything_
     issued = make_token(world.edge, "commands:execute")
     form = browser.get(address(world)).content.decode()
     assert "What has to be approved" in form
+    assert ">Preview</button>" in form
     assert form.count('type="checkbox"') == 5 * (6 + len(Scope)) + 3 + 2 + 3
 
     body = filled(networks_required=["high"], maximum_lifetime_days="30", scopes_auditor=["audit:read"])

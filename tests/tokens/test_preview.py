@@ -79,6 +79,9 @@ def test_every_part_names_the_tokens_that_it_touches_and_no_others(
     assert set(short) >= {fleet, endless, bound, waiting}
     assert short[personal] == ["kind_not_allowed", "lifetime_too_long"]
     assert len(short) == 6  # the owner's too
+    with clock.at(now() + 10 * DAY):
+        assert seen(world, maximum_lifetime_days=10)[bound] == ["expired"]
+        assert seen(world, maximum_lifetime_days=11)[bound] == ["lifetime_too_long"]
 
 
 def test_what_the_present_policy_does_already_is_not_counted_again(

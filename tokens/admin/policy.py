@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from config.edge.access import access_of
-from config.edge.commands import CommandForm, RowVerb, attempt
+from config.edge.commands import Attempt, CommandForm, RowVerb, attempt
 from config.edge.facts import Cell
 from config.edge.refusals import Refused
 from config.edge.remembering import forget
@@ -193,19 +193,21 @@ class GovernedOrganizationAdmin(OrganizationAdmin):
     verbs = (*OrganizationAdmin.verbs, POLICY)
 
     def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
-        if verb is not POLICY or request.method != "POST":
+        """Of the policy: GET asks, the first POST previews, the one that the preview sends saves."""
+        if verb is not POLICY:
             return super().verb_view(verb, request, object_id)
         row, by = self.row(request, object_id), access_of(request)
         if not by.is_fresh and verb.may(by, row):
             return to_fresh_check(request)
-        form, frame = PolicyForm(request.POST, by=by, row=row), self.frame(request)
-        if "save" in request.POST:
+        is_sent, went = request.method == "POST", Attempt()
+        form, frame = PolicyForm(request.POST if is_sent else None, by=by, row=row), self.frame(request)
+        if is_sent and "save" in request.POST:
             row.version = _number(request.POST["save"])  # as it was when the preview was made
             went = attempt(form, lambda: verb.call(row, form.command(), by))
             forget(by)
             if went.is_done:
                 return self._saved(request, row, waits=went.result is not None)
-        else:
+        elif is_sent:
             went = attempt(form, lambda: preview(row, form.changes(), by=by))
             if went.is_done and went.result.changes:
                 return self._previewed(request, row, form, went.result, frame)

@@ -41,6 +41,7 @@ PREVIEWED = {  # what a policy would do to a token
     "scope_above_ceiling": "does less: some of its scopes are more than its owner’s role may have",
     "never_not_allowed": "is refused until it gets an end",
     "lifetime_too_long": "ends earlier",
+    "expired": "ends at once",
     "network_required": "is refused until its networks are named",
     "unused": "is disabled, for it was not used for so long",
 }

@@ -17,7 +17,7 @@ from fleets.scopes import Scope
 from tokens.api.schema import Owner
 from tokens.api.serializers import represent_owner
 from tokens.models import Token
-from tokens.preview import preview
+from tokens.preview import EXPIRED, UNUSED, preview
 from tokens.rules import Violation
 
 
@@ -31,7 +31,7 @@ class AffectedToken(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=Token.Kind.choices)
     owner = Owner()
     why = serializers.ListField(
-        child=serializers.ChoiceField(choices=[*(code.value for code in Violation), "unused"])
+        child=serializers.ChoiceField(choices=[*(code.value for code in Violation), EXPIRED, UNUSED])
     )
 
 
