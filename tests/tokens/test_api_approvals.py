@@ -104,7 +104,7 @@ def test_a_risky_token_from_its_first_refusal_to_its_first_call(world: World, ap
         approved = decide(session_client(approver), approval, comment="For a week")
         assert approved.status_code == 200
         assert whoami(secret).status_code == 200
-        token = Token.objects.get()
+        token = Token.objects.get(name="repair")
     assert token.expires_at is not None
     assert token.approved_at is not None
     assert token.expires_at - token.approved_at == 7 * DAY

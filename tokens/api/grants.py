@@ -16,7 +16,8 @@ from fleets.scopes import Scope
 from fleets.visibility import organization as organization_of
 from tokens import grants
 from tokens.api import lookup, schema
-from tokens.api.serializers import Reason, ReasonSerializer, represent_grant
+from tokens.api.fields import Reason
+from tokens.api.serializers import ReasonSerializer, represent_grant
 from tokens.api.views import answer_edit
 from tokens.models import Grant, Token
 from tokens.wishes import GrantWish

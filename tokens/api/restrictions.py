@@ -9,7 +9,7 @@ from config.edge.views import EdgeView
 from fleets.scopes import Scope
 from tokens import lifecycle
 from tokens.api import lookup, schema
-from tokens.api.serializers import AccessWindows, AllowedNetworks, RateLimit
+from tokens.api.fields import AccessWindows, AllowedNetworks, RateLimit
 from tokens.api.views import answer_edit
 from tokens.restrictions import Restrictions
 
