@@ -58,9 +58,10 @@ def ages() -> dict[str, float | None]:
 
 
 def heartbeat() -> str | None:
-    """Whether worker and beat are there, by the last sign of life. A house that has just begun has none yet."""
-    last = timers.last_heartbeat() or _since
-    return WORKER_IS_AWAY if now() - last > SILENCE else None
+    """Whether worker and beat are there, by the last sign of life. Who has just begun gives them the time to."""
+    last = timers.last_heartbeat()
+    is_silent = last is None or now() - last > SILENCE
+    return WORKER_IS_AWAY if is_silent and now() - _since > SILENCE else None
 
 
 def _outcome(name: str, check: Check) -> str | None:
