@@ -29,12 +29,21 @@ def activity_of(token: Token) -> EventQuerySet:
 def told(token: Token, events: Iterable[Event]) -> list[Change]:
     """With the fields that each changed: as its event says, and as the diffs of its request say of the others."""
     events = list(events)
-    kept = diffs.of(token, {event.request_id for event in events})
+    kept = diffs.of(token, {event.request_id for event in events if not _only_asks(event)})
     return [
-        Change(event, {**kept.get(event.request_id, {}), **event.data.get("changes", {})}) for event in events
+        Change(
+            event,
+            {} if _only_asks(event) else {**kept.get(event.request_id, {}), **event.data.get("changes", {})},
+        )
+        for event in events
     ]
 
 
 def latest(token: Token, count: int) -> list[Change]:
     """The newest changes, for a page."""
     return told(token, changes_of(token)[:count])
+
+
+def _only_asks(event: Event) -> bool:
+    """What was asked for and decided; what it made of the token stands in another event of the same request."""
+    return event.action.startswith("approval.")

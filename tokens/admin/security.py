@@ -1,5 +1,6 @@
 """From where, how often and when a token may be used: what its page says of it, and the form that changes it."""
 
+from collections.abc import Sized
 from typing import Any
 
 from django import forms
@@ -72,9 +73,9 @@ def sentence_of(row: Token) -> str:
     held = row.restrictions
     if held == Restrictions():
         return f"{row.name} is not restricted: it works from everywhere, at any time, as often as it is used."
-    where = "from everywhere" if held.networks is None else f"from {len(held.networks)} network(s) only"
+    where = "from everywhere" if held.networks is None else f"from {_counted(held.networks, 'network')} only"
     often = "" if held.rate is None else f", at most {held.rate}"
-    when = "at any time" if held.windows is None else f"in {len(held.windows)} window(s) only"
+    when = "at any time" if held.windows is None else f"in {_counted(held.windows, 'window')} only"
     return f"Now {row.name} works {where}, {when}{often}."
 
 
@@ -83,3 +84,7 @@ def _open_emergency(row: Token) -> str:
     if window is None or window.ended_at or not window.starts_at <= now() < window.ends_at:
         return ""
     return f"networks and windows are lifted until {window.ends_at:%Y-%m-%d %H:%M} UTC: {window.reason}"
+
+
+def _counted(rows: Sized, word: str) -> str:
+    return f"{len(rows)} {word}{'s'[len(rows) == 1 :]}"
