@@ -94,16 +94,24 @@ def consume_in_database(key: str, count: int, seconds: int) -> Usage:
     """The same for who knows already that Valkey is away."""
     name = f"{key}:{seconds}"
     with transaction.atomic():
-        RateCounter.objects.bulk_create(
-            [RateCounter(key=name, touched_at=clock.now())], ignore_conflicts=True
-        )
-        row = RateCounter.objects.select_for_update().get(pk=name)
+        row = _locked(name) or _locked(_made(name))
+        assert row is not None
         at, before = clock.now(), row.buckets.get("calls", [])  # after the lock was waited for
         entries, answer = slide(before, count, seconds * SECOND, int(at.timestamp() * SECOND))
         if entries != before:
             row.buckets, row.touched_at = {"calls": entries}, at
             row.save(update_fields=["buckets", "touched_at"])
     return _usage(count, answer)
+
+
+def _locked(name: str) -> RateCounter | None:
+    return RateCounter.objects.select_for_update().filter(pk=name).first()
+
+
+def _made(name: str) -> str:
+    """There is such a row now, whoever of several made it."""
+    RateCounter.objects.bulk_create([RateCounter(key=name, touched_at=clock.now())], ignore_conflicts=True)
+    return name
 
 
 def headers(name: str, usage: Usage, seconds: int) -> dict[str, str]:
