@@ -45,10 +45,16 @@ class _Managed(ApiViewSet):
         named = organizations.registered().meant(
             self.access, self.request.query_params.get("organization", slug)
         )
-        self._require(named.id)
+        self.require(named.id)
         return named
 
     def endpoint(self, key: str) -> WebhookEndpoint:
+        """The webhook of that id, which the caller must be allowed to manage."""
+        found = self.seen(key)
+        self.require(found.organization_id)
+        return found
+
+    def seen(self, key: str) -> WebhookEndpoint:
         """The webhook of that id; Missing where there is none in an organization that the caller may see."""
         visible = self.access.organization_ids()
         if (slug := self.request.query_params.get("organization")) is not None:
@@ -57,7 +63,6 @@ class _Managed(ApiViewSet):
         found = rows.filter(pk=pk).first() if (pk := parsed_uuid(key)) else None
         if found is None:
             raise Missing("There is no such webhook.")
-        self._require(found.organization_id)
         return found
 
     def body(self, command: type[Serializer[Any]]) -> dict[str, Any]:
@@ -66,7 +71,7 @@ class _Managed(ApiViewSet):
         values: dict[str, Any] = serializer.validated_data
         return values
 
-    def _require(self, organization_id: UUID) -> None:
+    def require(self, organization_id: UUID) -> None:
         allowed = may_manage_webhooks(self.access, organization_id)
         self.access.note(MANAGE, EVERYWHERE, organization_id, allowed=allowed)
         if allowed:
@@ -203,10 +208,11 @@ class Deliveries(_Managed):
         return Response(DeliverySerializer(delivery).data)
 
     def _found(self, webhook_id: str, pk: str) -> WebhookDelivery:
-        rows = self.endpoint(webhook_id).deliveries.select_related("endpoint")
+        rows = self.seen(webhook_id).deliveries.select_related("endpoint")
         found = rows.filter(event_id=key).first() if (key := parsed_uuid(pk)) else None
         if found is None:
             raise Missing("There is no such delivery.")
+        self.require(found.endpoint.organization_id)
         return found
 
 

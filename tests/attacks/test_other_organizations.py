@@ -20,7 +20,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from audit.models import Event
+from audit.models import Event, OutboxRow
 from tests import factories
 from tests.attacks.doors import assert_problem, without_id
 from tests.attacks.estate import Estate, Side
@@ -61,6 +61,9 @@ PLACES: dict[str, Id] = {
     "/api/v1/tokens/<token_id>/emergency-access/<pk>": lambda side: side.granted.token.emergencies.get().pk,
     "/api/v1/approvals/<pk>": lambda side: side.approval.pk,
     "/api/v1/audit/events/<pk>": lambda side: side.event.pk,
+    "/api/v1/webhooks/<pk>": lambda side: side.webhook.pk,
+    "/api/v1/webhooks/<webhook_id>": lambda side: side.webhook.pk,
+    "/api/v1/webhooks/<webhook_id>/deliveries/<pk>": lambda side: side.webhook.deliveries.get().event_id,
 }
 # More that could stand there, where rows of one table differ in who sees them.
 BESIDE: dict[str, dict[str, Id]] = {
@@ -103,6 +106,9 @@ ROWS: dict[str, Id] = {  # by the label of a model that the admin shows
     "fleets.technicaluser": lambda side: side.token.token.principal.pk,
     "tokens.token": lambda side: side.token.token.pk,
     "audit.event": lambda side: side.event.pk,
+    "audit.webhookendpoint": lambda side: side.webhook.pk,
+    "audit.webhookdelivery": lambda side: side.webhook.deliveries.get().pk,
+    "audit.outboxrow": lambda _: OutboxRow.objects.filter(kind="mail")[0].pk,  # the installation's
     "approvals.approvalrequest": lambda side: side.approval.pk,
 }
 NO_IDS = {"/admin/<app_label>", "/admin/<url>"}  # a section, and Django's answer to every other address
@@ -355,7 +361,7 @@ FILTERS: dict[tuple[str, str], tuple[str, Id]] = {
 }
 PLAIN_FILTERS = {
     *("is_active", "role", "suspended", "kind", "status", "risk", "scope", "expires_before", "unused_since"),
-    *("action", "outcome", "since", "until", "decidable"),
+    *("action", "outcome", "since", "until", "state", "decidable"),
 }
 
 
@@ -369,6 +375,7 @@ def lists() -> Iterator[tuple[str, frozenset[str]]]:
 
 
 LISTS = dict(lists())
+IN_PERSON = "/api/v1/webhooks/"  # never for a token
 
 
 def resource(route: str) -> str:
@@ -401,6 +408,9 @@ def test_a_list_holds_nothing_of_another_organization(route: str, caller: str, e
     address = filled_in(route, *(id_at(place)(estate.ours) for place in places(route)))
 
     response = call(client, "GET", f"{address}?limit=200")
+    if route.startswith(IN_PERSON) and caller != "an admin's session":
+        assert_problem(response, 403, "forbidden")
+        return
 
     assert response.status_code == 200, response.content
     assert response.json()["results"], "there is something that could leak, and something that is ours"
@@ -430,6 +440,9 @@ def test_a_filter_finds_nothing_of_another_organization(
     else:
         assert (theirs.status_code, theirs.json()["results"]) == (200, [])
     assert without_id_of_page(theirs) == without_id_of_page(nobodys)
+    if route.startswith(IN_PERSON) and caller != "an admin's session":
+        assert_problem(ours, 403, "forbidden")
+        return
     assert ours.status_code == 200, "the positive twin"
     assert ours.json()["results"]
 
@@ -475,6 +488,7 @@ PLAIN_FIELDS = {
     *("cpus", "memory", "disks", "networks", "configuration", "action", "cidr", "operating_system"),
     *("extended", "privilege_separation", "expires_at", "expires_in", "rotate_every", "overlap"),
     *("allowed_networks", "rate_limit", "access_windows", "hours", "password"),
+    *("url", "actions", "enabled"),
 }
 Body = Callable[[Any], dict[str, Any]]
 
@@ -587,6 +601,14 @@ BODIES: dict[tuple[str, str, str], tuple[int, Body]] = {
     ("post", "groups/", "organization"): (
         404,
         lambda side: {"organization": side.organization.slug, "slug": "new", "name": "New"},
+    ),
+    ("post", "webhooks/", "organization"): (
+        404,
+        lambda side: {
+            "organization": side.organization.slug,
+            "url": "https://hooks.example/",
+            "actions": ["*"],
+        },
     ),
     ("post", "applications/", "organization"): (
         404,
@@ -777,7 +799,8 @@ NOT_THE_OWNERS = {  # pages for somebody else: who asked, superusers
 
 @pytest.mark.parametrize("route", ADMIN_ROUTES)
 def test_one_s_own_admin_pages_are_there(route: str, estate: Estate) -> None:
-    client = session_client(estate.ours.owner)
+    is_installations = route.startswith("/admin/audit/outboxrow/")
+    client = session_client(estate.superuser if is_installations else estate.ours.owner)
 
     response = call(client, "GET", admin_url(route, estate.ours))
 
