@@ -120,6 +120,9 @@ def test_buttons_are_there_where_they_apply(place: Place) -> None:
     page = browser(place.owner).get(page_of(own))
     assert [button.label for button in page.context["buttons"]] == ["Withdraw"]
     assert page.context["notes"] == ["You asked for this, so somebody else decides."]
+    own.originators.add(place.ben)
+    told = browser(place.ben).get(page_of(own)).context["notes"]
+    assert told == ["You are behind this, or know a secret that it is about, so somebody else decides."]
     need_approvals(place.acme, high=1, narrowing_allowed=False)
     assert buttons(browser(place.ada), make_request(place.acme, by=place.admin)) == single
 
@@ -158,6 +161,8 @@ def test_of_two_approvals_the_first_says_that_others_are_needed(place: Place) ->
     need_approvals(place.acme, high=2)
     request = make_request(place.acme, by=place.admin)
     sent = {"diff_digest": request.diff_digest, "comment": ""}
+    asked = browser(place.ada).get(page_of(request, "approve"))
+    assert "It holds once 2 have approved it; one rejection ends it." in text(asked)
 
     answer = browser(place.ada).post(page_of(request, "approve"), sent, follow=True)
 

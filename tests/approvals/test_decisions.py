@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from approvals import decisions
+from approvals import decisions, policy
 from approvals.models import ApprovalRequest, Decision
 from approvals.subjects import digest_of
 from config.edge.access import Access
@@ -317,6 +317,11 @@ def test_a_technical_user_decides_on_nothing(place: Place) -> None:
 
     assert refusal(lambda: approve(request, robot)) == "forbidden"
     assert untouched(request, place)
+    everything = ApprovalRequest.objects.all()
+    for nobody in (robot, operator):
+        assert not policy.visible_to(nobody, everything).exists()
+        assert not policy.decidable_by(nobody, everything).exists()
+    assert policy.decidable_by(session(place.ada), policy.visible_to(session(place.ada), everything)).exists()
 
 
 def test_a_personal_token_without_the_scope_decides_on_nothing(place: Place) -> None:

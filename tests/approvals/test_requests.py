@@ -89,6 +89,25 @@ def test_a_weaker_policy_waits_and_says_all_that_it_changes(place: Place) -> Non
     assert events(action="policy.changed", actor_id=str(place.admin.pk)) == []
 
 
+def test_what_gets_stricter_beside_it_is_told_too(place: Place) -> None:
+    request = make_request(
+        place.acme,
+        never_allowed=True,
+        unused_limit_days=30,
+        narrowing_allowed=False,
+        deciders=["approver"],
+        scope_ceilings={"member": []},
+    )
+
+    assert request.diff_words == [
+        "deciders: approver instead of approver, owner",
+        "narrowing allowed: no instead of yes",
+        "tokens may be without an end",
+        "scope ceilings (member): none instead of no limit",
+        "unused limit days: 30 instead of no limit",
+    ]
+
+
 @pytest.mark.parametrize("changes", [{"default_lifetime_days": 30}, {"approvals_needed": {"high": 2}}])
 def test_a_policy_that_is_no_weaker_waits_for_nobody(place: Place, changes: dict[str, object]) -> None:
     assert organizations.set_policy(as_stored(place.acme), changes=changes, by=session(place.admin)) is None
@@ -344,9 +363,11 @@ def test_what_is_over_is_not_rewritten(place: Place) -> None:
 def test_what_waits_about_subjects_that_ended_is_withdrawn_each_with_its_event(place: Place) -> None:
     request = make_request(place.acme, by=place.admin)
 
-    requests.end_all("organization", [str(place.acme.pk), "nobody"], reason="It ended", by=operator)
+    for _ in range(2):
+        requests.end_all("organization", [str(place.acme.pk), "nobody"], reason="It ended", by=operator)
 
     request.refresh_from_db()
     assert (request.status, request.closed_at is not None) == (Status.WITHDRAWN, True)
     event = last_event(action="approval.withdrawn")
     assert (event.data["approval"], event.reason) == (str(request.pk), "It ended")
+    assert events(action="approval.withdrawn") == ["approval.withdrawn allowed"]
