@@ -32,8 +32,8 @@ def server() -> Iterator[Smtp]:
 def house(tmp_path: Path, server: Smtp) -> Iterator[House]:
     if environment.uses_postgres():
         pytest.skip("a house has a database of its own: once is enough")
-    options = {"OUTGOING_NETWORKS": "127.0.0.1/32", "EMAIL_URL": f"smtp://127.0.0.1:{server.port}"}
-    with House(tmp_path / "data", DEMO="1", **options) as running:
+    mail = f"smtp://127.0.0.1:{server.port}"
+    with House(tmp_path / "data", DEMO="1", OUTGOING_NETWORKS="127.0.0.1/32", EMAIL_URL=mail) as running:
         yield running.wait_until_ready()
 
 
