@@ -57,6 +57,7 @@ def _note(user: User, *, is_right: bool, by: PersonAccess) -> bool:
     if not is_right:
         tell(Action.SESSION_CHECKED, user, by=by, outcome=Outcome.FAILED, reason="bad_credentials")
         return False
+    assert by.session_id is not None  # asked for above
     at = now()
     SignedInSession.objects.live().filter(pk=by.session_id).update(checked_at=at)
     by.checked_at = at

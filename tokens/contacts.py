@@ -25,7 +25,7 @@ def of_owner(token: Token) -> QuerySet[User]:
     elif token.owner_application_id:
         leads = ApplicationMembership.objects.filter(application=token.owner_application_id)
     elif token.kind == Token.Kind.PERSONAL:
-        return reachable.filter(pk=token.owner_user_id)
+        return reachable.filter(tokens=token)
     else:
         return overseers(token.organization)
     return reachable.filter(pk__in=leads.filter(left_at=None).values("user"))
@@ -44,8 +44,7 @@ def all_of(token: Token) -> QuerySet[User]:
 
 def _reachable(organization: Organization, **more: Any) -> QuerySet[User]:
     """The active members who have an address."""
-    belongs = {"memberships__organization": organization, "memberships__left_at": None}
-    rows: QuerySet[User] = (
-        User.objects.active().people().filter(**belongs, memberships__suspended_at=None, **more)
-    )
-    return rows.exclude(email="").order_by("pk")
+    active = {"memberships__left_at": None, "memberships__suspended_at": None}
+    people = User.objects.active().people().exclude(email="")
+    rows: QuerySet[User] = people.filter(memberships__organization=organization, **active, **more)
+    return rows.order_by("pk")

@@ -4,6 +4,7 @@ The clock ends it at every decision. A window that has ended is recorded by whoe
 for its end, the sweep, the next start.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -111,7 +112,7 @@ def open_window(token: Token) -> EmergencyAccess | None:
     return window if window and is_open(window) else None
 
 
-def ask_for_ends(payloads: list[outbox.Payload]) -> None:
+def ask_for_ends(payloads: Sequence[outbox.Payload]) -> None:
     """Set the task that records each end, at its end. A broker that loses it leaves that to the sweep."""
     for payload in payloads:
         at = datetime.fromisoformat(payload["ends_at"])

@@ -53,7 +53,9 @@ def _announce_some(at: datetime, days: int, *, by: Access) -> int:
     rows = due(at, days).select_related("organization", *OWNER_COLUMNS)
     tokens = list(rows.select_for_update(of=("self",), no_key=True, skip_locked=True)[:BATCH])
     ExpiryNotice.objects.bulk_create(
-        ExpiryNotice(token=token, days=days, expires_at=token.expires_at) for token in tokens
+        ExpiryNotice(token=token, days=days, expires_at=token.expires_at)
+        for token in tokens
+        if token.expires_at  # as `due` has it
     )
     record_all(Action.TOKEN_EXPIRY_ANNOUNCED, by=by, targets=tokens, data={"days": days})
     for _, same in groupby(sorted(tokens, key=_list_of), key=_list_of):

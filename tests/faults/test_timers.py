@@ -54,7 +54,8 @@ class Calls:
     issued: Issued
 
     def measure(self, until: datetime | None = None, count: int = 10**9) -> list[float]:
-        client, address, taken = client_of(self.issued), door(self.world), []
+        client, address = client_of(self.issued), door(self.world)
+        taken: list[float] = []
         while len(taken) < count and (until is None or now() < until):
             began = time.perf_counter()
             assert client.get(address).status_code == 204
@@ -156,7 +157,8 @@ def open_until(world: World, root: User, end: datetime) -> tuple[Issued, Emergen
 def answers_around(end: datetime, world: World, issued: Issued) -> tuple[set[int], set[int]]:
     """The answers to calls that ended before an instant, and to those that began after it."""
     client, address = client_of(issued), door(world)
-    before, after = set(), set()
+    before: set[int] = set()
+    after: set[int] = set()
     while now() < end + timedelta(seconds=1):
         began = now()
         status = client.get(address).status_code

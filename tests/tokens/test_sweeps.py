@@ -10,6 +10,7 @@ from django.db import connection
 
 from audit.models import OutboxRow
 from config.edge.clock import now
+from config.edge.redis import state
 from fleets import currency
 from fleets.models import Organization
 from tests.factories import events, fresh_session, last_event, make_superuser, make_token, operator
@@ -64,7 +65,7 @@ def test_an_expiry_is_recorded_once_and_then_no_clock_revives_the_token(issued: 
     assert (event.actor_type, event.actor_id, event.organization_id) == ("system", "timers", world.acme.pk)
     assert event.target_label == token.name
     assert len(events(action="token.expired")) == 2
-    assert currency.state().get(currency.key("token", token.pk)) == str(token.version)
+    assert state().get(currency.key("token", token.pk)) == str(token.version)
     with time_machine.travel(now() - DAY):
         assert (stored(issued).derived_status, stored(other).derived_status) == ("expired", "active")
         assert set(Token.objects.with_status("expired", now())) == {token, stored(disabled)}

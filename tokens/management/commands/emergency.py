@@ -59,7 +59,8 @@ def _token(key: str) -> Token:
 
 
 def _person(username: str) -> User:
-    found = User.objects.people().named(username).first() if is_plain_text(username) else None
+    people = User.objects.people().named(username)
+    found: User | None = people.first() if is_plain_text(username) else None
     if found is None:
         raise Missing(f"There is no user {username}.")
     return found
