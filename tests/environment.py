@@ -38,7 +38,9 @@ OF_THE_PRODUCT = (
 
 
 # Tests come from one address, and walks knock on every door: what is counted by address has tests of its own.
-UNLIMITED = dict.fromkeys(("LIMIT_SIGN_IN", "LIMIT_CREDENTIALS", "LIMIT_LINKS", "LIMIT_API"), "1000000/second")
+UNLIMITED = dict.fromkeys(
+    ("LIMIT_SIGN_IN", "LIMIT_CREDENTIALS", "LIMIT_LINKS", "LIMIT_API"), "1000000/second"
+)
 
 
 def uses_postgres() -> bool:
