@@ -39,12 +39,14 @@ def overseers(organization: Organization) -> QuerySet[User]:
 def all_of(token: Token) -> QuerySet[User]:
     """Both, each once."""
     either = Q(pk__in=of_owner(token).values("pk")) | Q(pk__in=overseers(token.organization).values("pk"))
-    return User.objects.filter(either).order_by("pk")
+    people: QuerySet[User] = User.objects.filter(either).order_by("pk")
+    return people
 
 
 def _reachable(organization: Organization, **more: Any) -> QuerySet[User]:
     """The active members who have an address."""
     active = {"memberships__left_at": None, "memberships__suspended_at": None}
     people = User.objects.active().people().exclude(email="")
-    rows: QuerySet[User] = people.filter(memberships__organization=organization, **active, **more)
-    return rows.order_by("pk")
+    here = people.filter(memberships__organization=organization, **active, **more)
+    rows: QuerySet[User] = here.order_by("pk")
+    return rows

@@ -1,6 +1,9 @@
 """The danger zone of a token's page: emergency access, its windows, and the calls that needed them."""
 
+from typing import Any
+
 from django import forms
+from django.db.models import Exists, OuterRef, QuerySet
 
 from config.edge.access import Access
 from config.edge.commands import CommandForm, RowVerb
@@ -69,11 +72,18 @@ def notes_of(row: Token) -> list[str]:
     return [f"Emergency access is open until {until}: its networks and access windows are lifted."]
 
 
-def sections_of(row: Token, by: Access) -> list[Section]:
-    """Nothing where there never was a window, but for who may open one."""
-    windows = list(row.emergencies.select_related("started_by", "ended_by")[:NEWEST])
-    if not windows:
+def knowing_of_windows(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Tokens with `had_emergency`, so that the page of one that never had a window asks for none."""
+    windows = EmergencyAccess.objects.filter(token=OuterRef("pk"))
+    tokens: QuerySet[Any] = rows.annotate(had_emergency=Exists(windows))
+    return tokens
+
+
+def sections_of(row: Any, by: Access) -> list[Section]:
+    """Of a token as `knowing_of_windows` gives it. Nothing where there was no window, but for who may open one."""
+    if not row.had_emergency:
         return [_windows([])] if lifts(by, row) and not row.is_ended else []
+    windows = list(row.emergencies.select_related("started_by", "ended_by")[:NEWEST])
     return [_windows(windows), _calls(windows[0])]
 
 

@@ -21,7 +21,7 @@ from fleets.admin.scope import OrganizationFilter
 from tokens import issuance, policy
 from tokens.admin import waiting, words
 from tokens.admin.choices import OwnerChoice, owner_choices
-from tokens.admin.emergency import START, STOP, notes_of
+from tokens.admin.emergency import START, STOP, knowing_of_windows, notes_of
 from tokens.admin.facts import facts_of, sections_of
 from tokens.admin.filters import KindFilter, OwnerFilter, StatusFilter
 from tokens.admin.forms import IssueForm
@@ -76,9 +76,13 @@ class TokenAdmin(ScopedAdmin):
 
     def shown(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         machines = TokenMachine.objects.select_related("machine__fleet")
-        return rows.select_related(
-            "organization", "principal", "open_emergency", *OWNER_COLUMNS, "owner_fleet__organization"
-        ).prefetch_related("scope_rows", "grants", Prefetch("machine_rows", machines))
+        return (
+            knowing_of_windows(rows)
+            .select_related(
+                "organization", "principal", "open_emergency", *OWNER_COLUMNS, "owner_fleet__organization"
+            )
+            .prefetch_related("scope_rows", "grants", Prefetch("machine_rows", machines))
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
