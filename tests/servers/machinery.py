@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class Machinery:
 
     def __exit__(self, *error: object) -> None:
         self.kill_all()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         number = len(list(self.folder.glob("*.log")))
