@@ -24,6 +24,7 @@ from tests.factories import (
     make_approver,
     make_entry,
     make_fleet_member,
+    make_machine,
     make_superuser,
     make_technical_user,
     make_token,
@@ -357,6 +358,34 @@ def test_what_a_token_asked_for_needs_that_token_as_it_is(world: World, approver
 
     assert refusal(approve, issued, approver) == "requester_lost_right"
     assert call(twin) == "works", "what was agreed to lives on"
+
+
+def test_who_widens_what_waits_is_who_has_to_hold_it_then(world: World, approver: User) -> None:
+    issued = executing(world)
+    lost_their_fleet(world, issued)
+    assert refusal(approve, issued, approver) == "requester_lost_right"
+
+    edit(issued, world.admin, wish=wish("commands:execute"))
+    assert refusal(approve, issued, approver) == "requester_lost_right", "less is no other's wish"
+    edit(issued, world.admin, wish=wish(*EXECUTE, "machines:write"))
+
+    approve(issued, approver)
+    assert present(issued).status == "active"
+    assert set(ApprovalRequest.objects.get().originators.all()) == {world.manager, world.admin}
+
+
+def test_a_row_that_came_to_mean_another_place_is_not_written(world: World, approver: User) -> None:
+    issued = make_token(world.acme, "machines:configure", grants=())
+    edit(issued, world.admin, wish=Wish(grants=(GrantWish("/vms/900", ""),)))
+    twin = make_token(world.acme, "machines:configure", grants=())
+    edit(twin, world.admin, wish=Wish(grants=(GrantWish("/vms/901", ""),)))
+
+    make_machine(world.edge, "nine", vmid=900)
+
+    assert refusal(approve, issued, approver) == "diff_changed"
+    assert rows(present(issued)) == []
+    approve(twin, approver)
+    assert rows(present(twin)) == [GrantWish("/vms/901", "")]
 
 
 # A change of a token that works
