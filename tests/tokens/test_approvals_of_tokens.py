@@ -16,7 +16,7 @@ from config.edge.clock import now
 from config.edge.context import RequestContext
 from config.edge.refusals import DomainError, Invalid
 from fleets import membership, owners
-from fleets.models import FleetMembership, Membership, User
+from fleets.models import Fleet, FleetMembership, Membership, User
 from tests.factories import (
     acting,
     events,
@@ -721,6 +721,20 @@ def test_what_is_not_less_or_nothing_is_refused(
     assert [(error.field, error.code) for error in refused.value.errors] == [(field, code)]
     assert not request_of(issued).decisions.exists()
     assert present(issued).scopes == ["machines:read"]
+
+
+def test_less_names_nothing_of_another_organization(world: World, other: Fleet, approver: User) -> None:
+    issued = executing(world)
+    theirs, ours = make_machine(other), str(world.edge_1.pk)
+
+    for unknown in (str(theirs.pk), "01900000-0000-7000-8000-000000000000"):
+        assert refusal(narrow, issued, approver, machines=[unknown]) == "not_found"
+    with pytest.raises(Invalid) as refused:
+        narrow(issued, approver, grants=[{"path": theirs.path, "role": "Viewer"}])
+    assert refused.value.errors[0].field == "narrowed.grants.0.path"
+
+    narrow(issued, approver, machines=[ours])
+    assert rows(present(issued)) == [GrantWish(world.edge_1.path, "")]
 
 
 # Restrictions
