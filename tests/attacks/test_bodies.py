@@ -16,6 +16,7 @@ from django.apps import apps
 from django.db import transaction
 
 from audit.models import Event
+from fleets import organizations
 from fleets.scopes import Scope
 from tests import factories
 from tests.attacks.estate import DIGEST, Estate, Side
@@ -550,6 +551,8 @@ def test_times_that_cannot_be_meant_are_refused(
     ["2100-01-01", "2100-12-31T23:59:59Z", "2100-12-31t23:59:59z", "2100-12-31T23:59:59.5+14:00", None],
 )
 def test_times_that_can_be_meant_are_taken(value: str | None, estate: Estate) -> None:
+    organization = factories.as_stored(estate.ours.organization)
+    organizations.set_policy(organization, changes={"never_allowed": True}, by=factories.operator)
     body = {**ISSUE, "expires_at": value}
 
     assert session_client(estate.ours.owner).post("/api/v1/tokens/", body).status_code == 201
