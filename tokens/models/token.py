@@ -1,4 +1,4 @@
-"""Tokens and what belongs to them: their secrets' digests, their ceiling, their grants.
+"""Tokens, and the lists of them.
 
 What each status may become is here (`MOVES`), the writers of a status too (`move_to`, and `end_all` for whole lists).
 Everything that a verb does besides is in issuance, lifecycle and revocation.
@@ -16,16 +16,13 @@ from approvals.models import ApprovalRequest
 from audit.trail import Target
 from config.edge.access import Actor
 from config.edge.clock import now
-from config.edge.ids import uuid7
 from config.edge.refusals import IllegalMove
 from fleets import currency
 from fleets.models import (
     NAME,
-    AccessRule,
     Application,
     Fleet,
     Group,
-    Machine,
     Membership,
     Organization,
     User,
@@ -363,179 +360,3 @@ class Token(models.Model):
 
     def audit_target(self) -> Target:
         return Target("token", self.pk, self.name, self.organization_id)
-
-
-class TokenScope(models.Model):
-    """One scope of a token's ceiling."""
-
-    token = models.ForeignKey(Token, models.CASCADE, related_name="scope_rows")
-    scope = models.CharField(max_length=63)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["token", "scope"], name="a_token_holds_a_scope_once")]
-        indexes = [models.Index(fields=["scope"])]
-
-    def __str__(self) -> str:
-        return self.scope
-
-
-class Grant(AccessRule):
-    """Where a token may use its ceiling. Without a role the row gives the whole ceiling as it stands."""
-
-    token = models.ForeignKey(Token, models.CASCADE, related_name="grants")
-    number = models.PositiveIntegerField()  # within the token, in the order in which they were made
-    role = models.CharField(max_length=63, blank=True)
-
-    class Meta:
-        ordering = ["number"]
-        constraints = [
-            models.UniqueConstraint(fields=["token", "number"], name="one_grant_of_a_number"),
-            models.UniqueConstraint(fields=["token", "path"], name="one_grant_at_a_path"),
-        ]
-        indexes = [models.Index(fields=["path"])]
-
-    def __str__(self) -> str:
-        return f"{self.role or 'all its scopes'} on {self.path}"
-
-
-class TokenMachine(models.Model):
-    """A machine that a token was issued for, as it was called then."""
-
-    token = models.ForeignKey(Token, models.CASCADE, related_name="machine_rows")
-    machine = models.ForeignKey(Machine, models.PROTECT, related_name="token_rows")
-    name = models.CharField(max_length=63)
-
-    class Meta:
-        ordering = ["name"]
-        constraints = [
-            models.UniqueConstraint(fields=["token", "machine"], name="a_token_names_a_machine_once")
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class TokenSecretQuerySet(models.QuerySet["TokenSecret"]):
-    def live(self, at: datetime) -> "TokenSecretQuerySet":
-        return self.filter(Q(valid_until=None) | Q(valid_until__gt=at))
-
-
-class TokenSecret(models.Model):
-    """The digest of one generation of a token's secret. At most two are live: the newest, and one in its overlap."""
-
-    token = models.ForeignKey(Token, models.CASCADE, related_name="secrets")
-    generation = models.PositiveIntegerField()
-    digest = models.BinaryField(max_length=32)
-    pepper_id = models.PositiveIntegerField()
-    created_at = models.DateTimeField()
-    valid_until = models.DateTimeField(null=True)
-    last_used_at = models.DateTimeField(null=True)
-    last_used_address = models.GenericIPAddressField(null=True)
-    ended_at = models.DateTimeField(null=True)  # when the sweep recorded the end of its overlap
-    shown_to = models.JSONField(
-        default=list
-    )  # ids of the users who have seen it: none of them approves the token
-
-    objects = TokenSecretQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["token", "generation"], name="one_secret_of_a_generation"),
-            models.UniqueConstraint(
-                fields=["token"], condition=Q(valid_until=None), name="one_newest_secret"
-            ),
-        ]
-        indexes = [
-            models.Index(
-                fields=["valid_until"],
-                name="secret_by_end",
-                condition=Q(ended_at=None, valid_until__isnull=False),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"generation {self.generation}"
-
-
-class EmergencyAccess(models.Model):
-    """A window in which a token's networks and access windows are lifted. It ends by the clock, whoever records it."""
-
-    LONGEST: ClassVar[int] = 8  # hours
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    token = models.ForeignKey(Token, models.CASCADE, related_name="emergencies")
-    started_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    reason = models.CharField(max_length=1000)
-    hours = models.PositiveSmallIntegerField()
-    starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField()  # half open: lifted while starts_at <= now < ends_at
-    ended_at = models.DateTimeField(null=True)  # when it was stopped, or its end recorded
-    ended_by = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")  # None: the clock
-
-    class Meta:
-        ordering = ["-starts_at"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["token"], condition=Q(ended_at=None), name="one_open_emergency_of_a_token"
-            ),
-            models.CheckConstraint(
-                condition=Q(hours__gte=1, hours__lte=8), name="an_emergency_lasts_1_to_8_hours"
-            ),
-            models.CheckConstraint(
-                condition=Q(ends_at__gt=models.F("starts_at")), name="an_emergency_ends_after_it_starts"
-            ),
-        ]
-        indexes = [
-            models.Index(fields=["ends_at"], name="emergency_by_end", condition=Q(ended_at=None)),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.hours} h from {self.starts_at:%Y-%m-%d %H:%M} UTC"
-
-
-class ExpiryNotice(models.Model):
-    """Somebody was told that a token expires so many days ahead: once for each expiry that it has had."""
-
-    token = models.ForeignKey(Token, models.CASCADE, related_name="expiry_notices")
-    days = models.PositiveSmallIntegerField()
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["token", "days", "expires_at"], name="one_notice_of_an_expiry")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.days} days"
-
-
-class DenialTally(models.Model):
-    """How often a token was refused for one reason from one address within one minute."""
-
-    token = models.ForeignKey(Token, models.CASCADE, related_name="+")
-    address = models.CharField(max_length=45, blank=True)
-    code = models.CharField(max_length=40)
-    door = models.CharField(max_length=36, blank=True)  # id of the other organization whose door was tried
-    minute = models.DateTimeField()
-    count = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["token", "address", "code", "door", "minute"], name="one_tally_a_minute"
-            )
-        ]
-        indexes = [models.Index(fields=["minute"], name="tally_by_minute")]
-
-    def __str__(self) -> str:
-        return f"{self.count} of {self.code}"
-
-
-class PepperCheck(models.Model):
-    """What each pepper makes of a known text: a wrong key is noticed before it calls every token invalid."""
-
-    pepper_id = models.PositiveIntegerField(primary_key=True)
-    check_value = models.BinaryField(max_length=32)
-
-    def __str__(self) -> str:
-        return f"pepper {self.pepper_id}"
