@@ -3,12 +3,15 @@
 from datetime import timedelta
 
 from config.edge.clock import now
+from fleets.organization_policy import policy_of
 from fleets.scopes import Risk
 from tokens.models import Token, TokenMachine
-from tokens.rules import Violation, is_open, violations_of
+from tokens.restrictions import is_open
+from tokens.rules import Violation, has_ended, violations_of
 
 UNUSED_AFTER = timedelta(days=90)
 WIDE_FROM = Risk.MEDIUM  # below it nobody is asked why a token works from everywhere
+EXPIRED_BY_POLICY = "expired_by_policy"  # in place of `lifetime_too_long`, once that has ended it
 ABOUT_ITS_END = frozenset({Violation.NEVER_NOT_ALLOWED, Violation.LIFETIME_TOO_LONG})
 
 
@@ -17,7 +20,9 @@ def hints_of(token: Token) -> list[str]:
         return []
     at = now()
     found = violations_of(token, at)
-    hints = [name_of(violation) for violation in found]
+    hints = [violation.value for violation in found]
+    if Violation.LIFETIME_TOO_LONG in found and has_ended(token, policy_of(token.organization), at):
+        hints[found.index(Violation.LIFETIME_TOO_LONG)] = EXPIRED_BY_POLICY
     if token.expires_at is None and token.lifetime is None and ABOUT_ITS_END.isdisjoint(found):
         hints.append("never_expires")
     networks = token.restrictions.networks
@@ -32,11 +37,6 @@ def hints_of(token: Token) -> list[str]:
     if any(is_gone(row, token) for row in token.machine_rows.all()):
         hints.append("machine_gone")
     return hints
-
-
-def name_of(violation: Violation) -> str:
-    """A token that holds too much does so by several scopes; one that is asked for is refused for the first."""
-    return "scopes_above_ceiling" if violation is Violation.SCOPE_ABOVE_CEILING else violation.value
 
 
 def is_gone(row: TokenMachine, token: Token) -> bool:

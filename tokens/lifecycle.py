@@ -14,6 +14,7 @@ from config.edge.clock import now
 from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from fleets.authority import NONE
+from fleets.organization_policy import policy_of
 from fleets.scopes import Scope
 from tokens import changes, limits, policy, principals, waiting, wishes
 from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
@@ -27,7 +28,7 @@ from tokens.restrictions import Restrictions
 from tokens.revocation import NOT_YOURS
 from tokens.revocation import revoke as revoke  # the last move of a life, for who calls the others
 from tokens.risk import require_reason
-from tokens.rules import require_widenable
+from tokens.rules import has_ended, require_widenable
 from tokens.spec import Spec, spec_of, store
 
 LONGEST_OVERLAP = timedelta(days=7)
@@ -82,13 +83,18 @@ def rotate(
 ) -> Issued:
     """Give a token a new secret; the previous one stays valid for the overlap, 0 to 7 days, never past the expiry.
 
-    `generation` is the one that calls, where the token rotates itself. Conflict where it is pending, expired or ended.
+    `generation` is the one that calls, where the token rotates itself. Conflict where it is pending, ended or expired,
+    be it by the longest life that the policy allows.
     """
     is_itself = by.token_id == token.pk
     if is_itself and generation is None:
         raise TypeError("A token that rotates itself says which generation calls.")
     if token.derived_status not in ("active", "disabled"):
         raise IllegalMove(f"A token that is {token.derived_status} can't be rotated.")
+    if has_ended(token, policy_of(token.organization), now()):
+        raise IllegalMove(
+            "A token that has lived as long as its organization's policy lets it can't be rotated."
+        )
     if not is_itself:
         _require_may_reveal(token, by)
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:

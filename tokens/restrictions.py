@@ -149,6 +149,11 @@ def admits_moment(restrictions: Restrictions, now: datetime) -> bool:
     return any(window.admits(now.weekday(), minute) for window in restrictions.windows)
 
 
+def is_open(networks: Iterable[Network] | None) -> bool:
+    """Whether these are all addresses of IPv4 or of IPv6, however they are written; None is not said here."""
+    return any(network.prefixlen == 0 for network in _collapsed(networks or ()))
+
+
 def exceeding(inner: Restrictions, outer: Restrictions) -> list[str]:
     """What `inner` allows and `outer` does not, in words, one for each of the three; nothing where it is within."""
     found = (

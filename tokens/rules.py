@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from config.edge.access import Access
 from config.edge.clock import now
@@ -19,6 +18,7 @@ from fleets.organization_policy import OrganizationPolicy, policy_of
 from fleets.scopes import Risk, Scope
 from tokens.kinds import Kind, Owner, kind_of
 from tokens.models import Token
+from tokens.restrictions import is_open
 from tokens.spec import Spec
 
 
@@ -68,17 +68,23 @@ def violations_of(token: Token, at: datetime) -> list[Violation]:
     return violations(facts_of(token, at), rules, role_of_owner(token, rules))
 
 
-def refuses(token: Token, rules: OrganizationPolicy, at: datetime) -> bool:
+def refuses(token: Token, rules: OrganizationPolicy) -> bool:
     """Whether the policy refuses every call of the token. Its expiry is for `effective_expiry`."""
     if rules.never_allowed and not any(rules.networks_required) and not rules.allowed_kinds:
         return False
-    found = violations(facts_of(token, at), rules, role_of_owner(token, rules))
+    found = violations(facts_of(token, now()), rules, role_of_owner(token, rules))
     return not REFUSING.isdisjoint(found)
 
 
 def effective_expiry(token: Token, rules: OrganizationPolicy) -> datetime | None:
     """The earlier of its expiry and the longest life that is allowed, which counts from its approval; None is never."""
     return earlier(token.expires_at, token.approved_at, rules.maximum_lifetime)
+
+
+def has_ended(token: Token, rules: OrganizationPolicy, at: datetime) -> bool:
+    """Whether its effective expiry has come, whatever its status says."""
+    end = effective_expiry(token, rules)
+    return end is not None and end <= at
 
 
 def earlier(
@@ -124,16 +130,6 @@ def require_widenable(token: Token, spec: Spec, rules: OrganizationPolicy, *, by
     is_moved = (spec.expires_at, spec.lifetime) != (token.expires_at, token.lifetime)
     facts = _facts(Kind(token.kind), spec, token.approved_at or at, at)
     _require_allowed(facts, token.organization, token.owner, rules, "expires_at" if is_moved else "", by)
-
-
-def is_open(networks: tuple[Network, ...] | None) -> bool:
-    """Whether these are all addresses of IPv4 or of IPv6, however they are written; None is not said here."""
-    if networks is None:
-        return False
-    version_4 = [network for network in networks if isinstance(network, IPv4Network)]
-    version_6 = [network for network in networks if isinstance(network, IPv6Network)]
-    whole: list[Network] = [*collapse_addresses(version_4), *collapse_addresses(version_6)]
-    return any(network.prefixlen == 0 for network in whole)
 
 
 def _violations(facts: Facts, rules: OrganizationPolicy, role: str | None) -> Iterator[Violation]:

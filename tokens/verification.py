@@ -193,7 +193,7 @@ def compiled_record(token: Token, shown: TokenSecret) -> Record:
         expires_at=rules.effective_expiry(token, laid_down),
         expired_at=token.expired_at,
         owner_active=principal.is_active,
-        policy_refused=rules.refuses(token, laid_down, now()),
+        policy_refused=rules.refuses(token, laid_down),
         rights=TokenRights(ceiling, rows_of(token, ceiling), principal.rights),
         generations=(generation,) if generation.is_live(now()) else (),
         restrictions=token.restrictions,

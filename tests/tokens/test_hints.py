@@ -99,7 +99,7 @@ def test_what_the_policy_does_not_allow_is_a_hint_and_not_said_twice(world: Worl
     organizations.set_policy(world.acme, changes=changes, by=operator)
     assert hints_of(present(theirs)) == [
         "kind_not_allowed",
-        "scopes_above_ceiling",
+        "scope_above_ceiling",
         "never_not_allowed",
         "network_required",
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from config.edge import clock
 from config.edge.clock import now
-from config.edge.refusals import Invalid, Refused
+from config.edge.refusals import IllegalMove, Invalid, Refused
 from fleets import membership, organizations
 from fleets.models import Membership, User
 from tests.factories import (
@@ -31,8 +31,9 @@ from tests.tokens.conftest import World
 from tests.tokens.issuing import issue, wish
 from tokens import lifecycle
 from tokens.changes import Edit
+from tokens.hints import hints_of
 from tokens.issuance import Expiry, Issued
-from tokens.models import Token
+from tokens.models import Token, TokenSecret
 from tokens.restrictions import Restrictions, parse_networks
 
 DAY = timedelta(days=1)
@@ -208,6 +209,29 @@ def test_a_token_ends_when_the_longest_life_is_over_and_comes_back_with_a_longer
         assert answer(issued) == (401, "token_expired")
         lay_down(world, maximum_lifetime_days=31)
         assert answer(issued) == (200, "")
+
+
+def test_a_token_whose_longest_life_is_over_gets_no_new_secret_and_a_hint_says_why(world: World) -> None:
+    issued = make_token(world.edge, "machines:read")
+    lay_down(world, maximum_lifetime_days=30)
+    token = Token.objects.presented().get(pk=issued.token.pk)
+    assert hints_of(token) == ["lifetime_too_long"]
+    before = events()
+
+    with clock.at(now() + 30 * DAY):
+        token = Token.objects.presented().get(pk=issued.token.pk)
+        assert token.derived_status == "active"
+        assert hints_of(token) == ["expired_by_policy"]
+        with pytest.raises(IllegalMove) as refusal:
+            lifecycle.rotate(token, by=session(world.owner))
+        assert "as long as" in refusal.value.detail
+        assert (refusal.value.status, refusal.value.code) == (409, "illegal_move")
+        assert TokenSecret.objects.filter(token=token).count() == 1
+        assert "token.rotated success" not in events()[len(before) :]
+
+        lay_down(world, maximum_lifetime_days=31)
+        token = Token.objects.presented().get(pk=issued.token.pk)
+        assert lifecycle.rotate(token, by=session(world.owner)).token.secrets.count() == 2
 
 
 def test_a_token_without_an_end_is_refused_where_that_is_not_allowed(world: World) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from fleets.organization_policy import DEFAULT, OrganizationPolicy, parsed
 from fleets.scopes import Risk
-from tokens.rules import Facts, earlier, is_open, violations
+from tokens.restrictions import is_open
+from tokens.rules import Facts, earlier, violations
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -17,7 +17,7 @@ HINTS = {
     "kind_not_allowed": (
         "Every call of it is refused: the organization’s policy lets people of its owner’s role have none of its kind."
     ),
-    "scopes_above_ceiling": (
+    "scope_above_ceiling": (
         "The organization’s policy lets it use only some of its scopes: "
         "the others are more than its owner’s role may have."
     ),
@@ -25,6 +25,9 @@ HINTS = {
         "Every call of it is refused: the organization’s policy wants tokens to end. Give it an expiry."
     ),
     "lifetime_too_long": "It ends before its expiry: the organization’s policy lets no token live so long.",
+    "expired_by_policy": (
+        "Every call of it is refused: it has lived as long as the organization’s policy lets a token live."
+    ),
     "network_required": (
         "Every call of it is refused: the organization’s policy wants a token of its risk to work from named networks "
         "only."
