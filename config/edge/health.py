@@ -46,13 +46,18 @@ def results() -> dict[str, str | None]:
 
 def ages() -> dict[str, float | None]:
     """Seconds for which the oldest work of each kind has waited; None where there is none, or nobody can tell."""
+    return dict.fromkeys(_due) | known_ages()
+
+
+def known_ages() -> dict[str, float | None]:
+    """As `ages`, without those that nobody can tell: None is that nothing waits."""
     found: dict[str, float | None] = {}
     for name, due in _due.items():
         try:
             oldest = due.oldest()
         except Exception as error:
             log.warning("health check failed", extra={"check": name, "error": type(error).__name__})
-            oldest = None
+            continue
         found[name] = None if oldest is None else max((now() - oldest).total_seconds(), 0.0)
     return found
 

@@ -59,7 +59,7 @@ class AtThisMoment(Collector):
     """Asked once, by one scrape."""
 
     def collect(self) -> Iterator[Metric]:
-        waiting = {name: age or 0.0 for name, age in health.ages().items()}
+        waiting = {name: age or 0.0 for name, age in health.known_ages().items()}
         yield _gauge(
             Figure("oldest_due_seconds", "How long the oldest due work has waited.", "work", waiting)
         )

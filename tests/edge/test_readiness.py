@@ -1,6 +1,6 @@
 """`/readyz` and `/metrics`: what waits, since when, and whether anybody is there to do it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -129,6 +129,20 @@ def test_metrics_tell_what_the_database_holds_whichever_process_is_asked() -> No
     assert found["approvals_open", ""] == 0
     assert found["heartbeat_age_seconds", ""] < 60
     assert found["oldest_due_seconds", "outbox"] == 0
+
+
+def test_an_age_that_nobody_can_tell_is_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> datetime | None:
+        raise RuntimeError("the query failed")
+
+    broken = health.Due(fails, timedelta(minutes=1))
+    monkeypatch.setattr(health, "_due", {**health._due, "expiries": broken})
+
+    found = scraped()
+
+    assert ("oldest_due_seconds", "expiries") not in found
+    assert found["oldest_due_seconds", "outbox"] == 0
+    assert ready()["oldest_due"]["expiries"] is None
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.conf import settings
 
 from config.celery import app
 from config.edge import timers
 from config.edge.clock import now
 from config.edge.models import Timer
 from config.edge.tasks import heartbeat
+from tokens.models import EmergencyAccess
 
 EVERY = 30
 
@@ -84,6 +86,22 @@ def test_the_last_heartbeat_is_known() -> None:
     last = timers.last_heartbeat()
     assert last is not None
     assert before <= last <= now()
+
+
+def test_what_the_schedule_asks_for_does_not_pile_up_while_workers_are_away() -> None:
+    for entry in app.conf.beat_schedule.values():
+        assert entry["options"]["expires"] == entry["schedule"]
+
+
+def test_the_task_of_a_windows_end_outlives_the_longest_window_and_the_worker_that_holds_it() -> None:
+    """It waits unacknowledged for its time: it is not given out anew before that, nor lost with its worker."""
+    longest = EmergencyAccess.LONGEST * 3600
+    assert settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] > longest
+    assert settings.CELERY_TASK_ACKS_LATE
+    assert settings.CELERY_TASK_REJECT_ON_WORKER_LOST
+    assert settings.CELERY_WORKER_PREFETCH_MULTIPLIER == 1
+    assert settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT > 0
+    assert settings.CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE
 
 
 def test_the_schedule_asks_for_each_timer_as_often_as_it_runs() -> None:
