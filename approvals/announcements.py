@@ -17,13 +17,14 @@ ENDS = {
     ApprovalRequest.Status.APPROVED: "approved",
     ApprovalRequest.Status.REJECTED: "rejected",
     ApprovalRequest.Status.WITHDRAWN: "withdrawn",
-    ApprovalRequest.Status.LAPSED: "out of time: nobody decided",
-    ApprovalRequest.Status.SUPERSEDED: "replaced by something newer",
+    ApprovalRequest.Status.LAPSED: "lapsed",
+    ApprovalRequest.Status.SUPERSEDED: "superseded",
 }
 
 
 def opened(request: ApprovalRequest) -> None:
-    """Everybody who may decide, but for who is behind it."""
+    """Every member who may decide, but for who is behind it. Superusers without a membership may too; they see it in
+    their inbox, and are not asked by mail: an installation's operators would get every organization's."""
     _to_deciders("approval_requested", request)
 
 

@@ -109,15 +109,16 @@ def supersede(request: ApprovalRequest, *, by: Access) -> None:
 
 
 def end_all(subject_type: str, ids: Iterable[str], *, reason: str, by: Access) -> None:
-    """For verbs that ended subjects, however many: nothing about them waits any more."""
+    """As `end_about`, for verbs that ended subjects, however many: nothing about them waits any more."""
     for some in currency.in_parts(list(ids)):
         rows = ApprovalRequest.objects.open().filter(subject_type=subject_type, subject_id__in=some)
-        locked = currency.lock_all(rows)
+        locked = currency.lock_all(rows.select_related("requested_by"))
         if not locked:
             continue
-        currency.change_all(locked, status=ApprovalRequest.Status.WITHDRAWN, closed_at=now())
+        currency.change_all(locked, status=ApprovalRequest.Status.SUPERSEDED, closed_at=now())
         for request in locked:
-            record(Action.APPROVAL_WITHDRAWN, by=by, target=request, reason=reason, data=told(request))
+            record(Action.APPROVAL_SUPERSEDED, by=by, target=request, reason=reason, data=told(request))
+            announcements.settled(request, by)
 
 
 @verb(Action.APPROVAL_WITHDRAWN)

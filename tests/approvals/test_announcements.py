@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db import transaction
 
 from approvals import decisions, requests
 from approvals.models import ApprovalRequest
@@ -76,13 +77,29 @@ def test_who_asked_is_told_how_it_ended(place: Place) -> None:
         assert len(told) == 1
         assert letter.subject.startswith("Your request in Acme is ")
         assert "- tokens may be without an end" in letter.body
+        assert f" is {end}: " in letter.subject
+        assert ("Ask again" in letter.body) == (end == "lapsed")
         if end in {"approved", "rejected"}:
-            assert end in letter.subject
             assert {"approved": "Ada: approve (Fine)", "rejected": "Ada: reject (Not yet)"}[
                 end
             ] in letter.body
         assert ("It holds from now on." in letter.body) == (end == "approved")
         need_approvals(place.acme, never_allowed=False)
+
+
+def test_who_asked_is_told_that_its_subject_ended_unless_they_ended_it(place: Place) -> None:
+    for by, told in ((session(place.owner), ["admin@example.org"]), (session(place.admin), [])):
+        make_request(place.acme, by=place.admin, never_allowed=True)
+        sent()
+        with transaction.atomic():
+            requests.end_all("organization", [str(place.acme.pk)], reason="It ended", by=by)
+
+        assert [to for to, _ in sent()] == told
+        for letter in mail.outbox:
+            assert letter.subject == "Your request in Acme is superseded: acme"
+            assert (
+                "Nothing of it was done: something newer took its place, or what it was about" in letter.body
+            )
 
 
 def test_who_may_still_decide_is_reminded(place: Place) -> None:

@@ -360,14 +360,15 @@ def test_what_is_over_is_not_rewritten(place: Place) -> None:
     assert refusal.value.code == "request_lapsed"
 
 
-def test_what_waits_about_subjects_that_ended_is_withdrawn_each_with_its_event(place: Place) -> None:
+def test_what_waits_about_subjects_that_ended_is_superseded_each_with_its_event(place: Place) -> None:
     request = make_request(place.acme, by=place.admin)
 
     for _ in range(2):
         requests.end_all("organization", [str(place.acme.pk), "nobody"], reason="It ended", by=operator)
 
     request.refresh_from_db()
-    assert (request.status, request.closed_at is not None) == (Status.WITHDRAWN, True)
-    event = last_event(action="approval.withdrawn")
+    assert (request.status, request.closed_at is not None) == (Status.SUPERSEDED, True)
+    event = last_event(action="approval.superseded")
     assert (event.data["approval"], event.reason) == (str(request.pk), "It ended")
-    assert events(action="approval.withdrawn") == ["approval.withdrawn allowed"]
+    assert events(action="approval.superseded") == ["approval.superseded allowed"]
+    assert events(action="approval.withdrawn") == []

@@ -590,9 +590,9 @@ def test_what_ends_a_token_ends_what_waits_about_it(
 
     for issued in (new, changed, quiet):
         assert (present(issued).status, present(issued).open_request) == ("revoked", None)
-    assert set(ApprovalRequest.objects.values_list("status", flat=True)) == {"withdrawn"}
+    assert set(ApprovalRequest.objects.values_list("status", flat=True)) == {"superseded"}
     for issued in (new, changed):
-        assert trail(issued)[-2:] == ["token.revoked", "approval.withdrawn"]
+        assert trail(issued)[-2:] == ["token.revoked", "approval.superseded"]
     assert trail(quiet)[-1] == "token.revoked"
 
 
