@@ -67,13 +67,10 @@ def naming_role(organization_id: UUID, role: str, gaining: frozenset[Scope] = NO
 
 
 def check_registered(**_kwargs: Any) -> list[CheckMessage]:
-    """Tokenhouse.E011: nobody registered, so that departures would end no tokens."""
-    if _registered and _weakening:
-        return []
-    return [
-        Error(
-            "No consequences of departures are registered.",
-            hint="Install `approvals` and `tokens`.",
-            id="tokenhouse.E011",
-        )
-    ]
+    """Tokenhouse.E011: nobody registered: departures would end no tokens, a weaker policy would wait for nobody."""
+    missing = {
+        "No consequences of departures are registered.": _registered,
+        "Nobody is asked whether a weaker policy has to be approved.": _weakening,
+    }
+    hint = "Install `approvals` and `tokens`."
+    return [Error(what, hint=hint, id="tokenhouse.E011") for what, there in missing.items() if not there]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from fleets import consequences
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 ONE = "unix:///tmp/valkey.sock?db=0"
 SAFE: dict[str, str] = {"TRUSTED_PROXIES": "10.0.0.0/28,192.0.2.7", "OUTGOING_NETWORKS": "10.20.0.0/16"}
@@ -64,3 +66,18 @@ def test_mail_that_is_written_into_the_log_is_worth_a_warning_at_deployment(sett
 
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     assert "tokenhouse.W007" not in {found.id for found in run_checks(include_deployment_checks=True)}
+
+
+@pytest.mark.parametrize(
+    ("nobody", "words"),
+    [("_registered", "departures"), ("_weakening", "weaker policy"), ("", "")],
+)
+def test_what_nobody_above_the_estate_answers_for_is_an_error_that_says_what(
+    monkeypatch: pytest.MonkeyPatch, nobody: str, words: str
+) -> None:
+    if nobody:
+        monkeypatch.setattr(consequences, nobody, [])
+
+    found = [error for error in run_checks() if error.id == "tokenhouse.E011"]
+
+    assert [words in error.msg for error in found] == [True] * bool(nobody)

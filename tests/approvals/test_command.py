@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from approvals.models import ApprovalRequest
 from fleets.organization_policy import policy_of
 from tests.approvals.conftest import Place
-from tests.factories import as_stored, last_event, make_request, need_approvals
+from tests.factories import as_stored, last_event, make_organization, make_request, need_approvals
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +45,16 @@ def test_requests_are_listed_and_shown_with_the_field_names_of_the_api(place: Pl
     assert (listed["may_decide"], shown["may_decide"]) == (False, True)
     assert shown["diff_digest"] == request.diff_digest
     assert [row["id"] for row in run("list", "--status", "superseded")] == [str(gone.pk)]
-    assert run("list", "--organization", "other") == []
+    make_organization("other")
+    assert run("list", "--organization", "other") == run("list", "--status", "approved") == []
+    assert [row["id"] for row in run("list", "--organization", "acme")] == [str(request.pk)]
+    for nothing, *which in (
+        ("Nothing waits.", "--organization", "other"),
+        ("No such request.", "--status", "approved"),
+    ):
+        out = io.StringIO()
+        call_command("approvals", "list", *which, stdout=out)
+        assert out.getvalue().strip() == nothing
     out = io.StringIO()
     call_command("approvals", "list", stdout=out)
     call_command("approvals", "show", str(request.pk), stdout=out)
@@ -91,6 +100,7 @@ def test_what_is_refused_is_said_in_one_line_and_changes_nothing(place: Place) -
     assert "comment" in fails(*deciding("reject", request, "ada", "--comment", "n" * 1001))
     assert "was not asked for" in fails(*deciding("approve", request, "ada", "--only", "deciders"))
     assert fails(*deciding("approve", request, "nobody")) == "There is no user nobody."
+    assert fails("list", "--organization", "acmee") == "There is no organization acmee."
     assert fails("show", "7") == "There is no request 7."
     assert fails("withdraw", str(request.pk), "--as", "ada") == "Only who asked for it takes it back."
     assert "--as" in fails("approve", str(request.pk), "--digest", request.diff_digest)

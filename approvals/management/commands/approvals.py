@@ -18,7 +18,7 @@ from config.edge.operator_command import OneLineParser, OperatorCommand, add_for
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Conflict, Missing
 from fleets.management.operator import as_operator
-from fleets.models import User
+from fleets.models import Organization, User
 
 Options = dict[str, Any]
 MOST_LISTED = 200
@@ -81,7 +81,7 @@ class Command(OperatorCommand):
     def _list(self, by: Access, options: Options) -> None:
         rows = ApprovalRequest.objects.presented().with_status(options["status"] or "open").order_by("-pk")
         if options["organization"] is not None:
-            rows = rows.filter(organization__slug=options["organization"])
+            rows = rows.filter(organization=_organization(options["organization"]))
         found = list(rows[:MOST_LISTED])
         seen = standings(found, by)
         shown = [dict(ApprovalSerializer(Seen(row, seen[row.pk])).data) for row in found]
@@ -90,7 +90,8 @@ class Command(OperatorCommand):
             f"by {each['requested_by']}  {each['granted']} of {each['needed']}  until {each['expires_at']}"
             for each in shown
         ]
-        self.answer(shown, "\n".join(lines) or "Nothing waits.", options)
+        nothing = "No such request." if options["status"] else "Nothing waits."
+        self.answer(shown, "\n".join(lines) or nothing, options)
 
     def _show(self, request: ApprovalRequest, by: Access, options: Options) -> None:
         shown = dict(ApprovalSerializer(Seen(request, standings([request], by)[request.pk])).data)
@@ -137,6 +138,13 @@ def _request(key: str) -> ApprovalRequest:
     found = ApprovalRequest.objects.presented().filter(pk=pk).first() if pk else None
     if found is None:
         raise Missing(f"There is no request {key}.")
+    return found
+
+
+def _organization(slug: str) -> Organization:
+    found = Organization.objects.filter(slug=slug).first() if is_plain_text(slug) else None
+    if found is None:
+        raise Missing(f"There is no organization {slug}.")
     return found
 
 
