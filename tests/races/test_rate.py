@@ -56,6 +56,8 @@ def asked(key: str, seconds: int) -> list[Asked]:
 
 
 def admit_three_at_the_gate(world: World) -> None:
+    """A minute, not a second: a call takes the gate so long, on a busy machine, that a second could pass between the
+    first and the last, and more than three would rightly be admitted."""
     issued = make_token(world.fleet, "machines:read", restrictions=Restrictions(rate=parse_rate("3/minute")))
 
     def call() -> list[tuple[int, str | None, str | None, str]]:
