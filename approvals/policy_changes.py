@@ -6,7 +6,7 @@ from uuid import UUID
 
 from approvals.models import ApprovalRequest, Diff, Ids
 from approvals.requests import open_request
-from approvals.subjects import Offer, Proposal, digest_of
+from approvals.subjects import Offer, Proposal, Row, digest_of
 from config.edge.access import Access
 from config.edge.refusals import Conflict, Invalid
 from fleets import currency, organizations
@@ -14,10 +14,10 @@ from fleets.holdings import rights_of
 from fleets.models import Organization
 from fleets.organization_policy import OrganizationPolicy, parsed, policy_of, weakened
 from fleets.paths import ROOT
+from fleets.policy_words import change_in_words
 from fleets.scopes import Risk, Scope
 
 KIND = "policy_change"
-MOST_SHOWN = 200  # characters of one value
 
 
 def weaker(organization: Organization, after: OrganizationPolicy, reason: str, by: Access) -> UUID | None:
@@ -56,18 +56,17 @@ class PolicyChanges:
                 "Who asked for it may not change the policy any more.", code="requester_lost_right"
             )
 
-    def parties(self, request: ApprovalRequest) -> Ids:
-        return frozenset()
-
     def parties_of_many(self, requests: Sequence[ApprovalRequest]) -> dict[UUID, Ids]:
         return {request.pk: frozenset() for request in requests}
 
+    def rows(self, request: ApprovalRequest) -> list[Row]:
+        return [change_in_words(part, *pair) for part, pair in _in_order(request)]
+
     def offers(self, request: ApprovalRequest) -> Offer | None:
         """One part more or less."""
-        changes: Diff = request.diff["changes"]
-        if len(changes) < 2:
+        if len(request.diff["changes"]) < 2:
             return None
-        words = ((part, _told(part, before, after)) for part, (before, after) in sorted(changes.items()))
+        words = ((part, _told(part, before, after)) for part, (before, after) in _in_order(request))
         return Offer("changes", "What is approved", tuple(words))
 
     def narrow(self, request: ApprovalRequest, narrowed: dict[str, Any], by: Access) -> Proposal:
@@ -93,6 +92,11 @@ class PolicyChanges:
 
     def discard(self, request: ApprovalRequest, by: Access, *, reason: str) -> None:
         """Nothing was done, so nothing is left to undo."""
+
+
+def _in_order(request: ApprovalRequest) -> list[tuple[str, list[Any]]]:
+    changes: Diff = request.diff["changes"]
+    return sorted(changes.items())
 
 
 def _kept(request: ApprovalRequest, narrowed: dict[str, Any]) -> Diff:
@@ -158,16 +162,5 @@ def _words(before: OrganizationPolicy, changes: Diff) -> Iterator[str]:
 
 
 def _told(part: str, before: Any, after: Any) -> str:
-    name, _, key = part.partition(".")
-    what = f"{name.replace('_', ' ')} ({key})" if key else name.replace("_", " ")
-    return f"{what}: {_shown(after)} instead of {_shown(before)}"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "no limit"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return (", ".join(value) or "none")[:MOST_SHOWN]
-    return str(value)
+    label, was, becomes = change_in_words(part, before, after)
+    return f"{label}: {was} → {becomes}"

@@ -28,7 +28,7 @@ class Standing:
 
 def behind(request: ApprovalRequest) -> Ids:
     """Everybody who may not decide on it: who asked, who wrote it, who knows a secret that it is about."""
-    return _behind(request, handler_of(request).parties(request))
+    return _behind(request, handler_of(request).parties_of_many([request])[request.pk])
 
 
 def offer_of(request: ApprovalRequest) -> Offer | None:

@@ -37,6 +37,9 @@ class Offer:
     choices: tuple[tuple[str, str], ...]  # (value, what it is in words)
 
 
+Row = tuple[str, str, str]  # what differs, what it was and what it shall be, in words; was "" where it was nothing
+
+
 class Handler(Protocol):
     """What the engine asks about a subject, always inside a verb's transaction.
 
@@ -49,11 +52,12 @@ class Handler(Protocol):
     def recheck(self, request: ApprovalRequest) -> None:
         """Conflict where the subject is no longer as the diff says, or who asked could no longer do it."""
 
-    def parties(self, request: ApprovalRequest) -> Ids:
-        """Who may not decide, besides its originators."""
-
     def parties_of_many(self, requests: Sequence[ApprovalRequest]) -> dict[UUID, Ids]:
-        """The same of requests of its kind, by their ids, in a fixed number of queries."""
+        """Who may not decide, besides its originators: of requests of its kind, by their ids, in a fixed number of
+        queries."""
+
+    def rows(self, request: ApprovalRequest) -> list[Row]:
+        """All of the diff, in words: people decide by them. What is not in `diff_words` is here too."""
 
     def offers(self, request: ApprovalRequest) -> Offer | None:
         """What somebody could leave out; None where it is all or nothing."""

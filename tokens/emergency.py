@@ -44,7 +44,7 @@ def start(token: Token, *, hours: int, reason: str, by: Access) -> EmergencyAcce
         raise Invalid.field("hours", f"Whole hours, from 1 to {LONGEST}.")
     _require_words(reason)
     _lock(token)
-    if token.derived_status not in {DerivedStatus.ACTIVE, DerivedStatus.DISABLED}:
+    if not has_to_lift(token):
         raise IllegalMove(f"A token that is {token.derived_status} has nothing to lift.")
     at = now()
     earlier = _unended(token)
@@ -102,14 +102,15 @@ def due(at: datetime) -> QuerySet[EmergencyAccess]:
     return EmergencyAccess.objects.filter(ended_at=None, ends_at__lte=at).order_by("ends_at")
 
 
-def is_open(window: EmergencyAccess) -> bool:
-    return window.ended_at is None and window.starts_at <= now() < window.ends_at
+def has_to_lift(token: Token) -> bool:
+    """Whether it is in a status in which its restrictions matter."""
+    return token.derived_status in {DerivedStatus.ACTIVE, DerivedStatus.DISABLED}
 
 
 def open_window(token: Token) -> EmergencyAccess | None:
     """The window of a token that lifts its restrictions now."""
     window = token.open_emergency
-    return window if window and is_open(window) else None
+    return window if window and window.is_open(now()) else None
 
 
 def ask_for_ends(payloads: Sequence[outbox.Payload]) -> None:
@@ -138,8 +139,8 @@ def _require_left(token: Token, at: datetime, hours: int) -> None:
     since = end - DAY
     used = timedelta(hours=hours)
     for window in token.emergencies.filter(ended_at__gt=since):
-        ended = min(window.ended_at or window.ends_at, window.ends_at)
-        used += max(ended - max(window.starts_at, since), timedelta(0))
+        assert window.ended_at
+        used += max(window.ended_at - max(window.starts_at, since), timedelta(0))
     if used > timedelta(hours=LONGEST):
         raise Conflict(
             f"It would be lifted for more than {LONGEST} hours within a day.", code="emergency_used_up"

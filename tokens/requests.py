@@ -4,7 +4,7 @@ The handlers of `token_issue` and `token_change`; how a request is opened is in 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ from tokens.authentication import TokenAccess
 from tokens.decision import DerivedStatus
 from tokens.effects import effect_of
 from tokens.kinds import ACTS_AS_OWNER
-from tokens.models import Token, TokenSecret
+from tokens.models import Token
 from tokens.spec import Spec, spec_from, spec_of
 from tokens.verification import Proven
 
@@ -52,18 +52,10 @@ class _OfTokens(ABC):
             currency.lock(token.principal)
         currency.lock(token)
 
-    def parties(self, request: ApprovalRequest) -> Ids:
+    def parties_of_many(self, requests: Sequence[ApprovalRequest]) -> dict[UUID, Ids]:
         """Everybody who was shown a secret that works."""
-        return waiting.shown_to(request.subject_id)
-
-    def parties_of_many(self, requests: Iterable[ApprovalRequest]) -> dict[UUID, Ids]:
-        """As `parties`, of each of them, in one query."""
-        token_of_request = {row.pk: row.subject_id for row in requests}
-        live = TokenSecret.objects.live(now()).filter(token__in=set(token_of_request.values()))
-        known: dict[str, set[UUID]] = {}
-        for token_id, shown_to in live.values_list("token", "shown_to"):
-            known.setdefault(token_id, set()).update(map(UUID, shown_to))
-        return {pk: frozenset(known.get(token_id, ())) for pk, token_id in token_of_request.items()}
+        knowing = waiting.shown_to_of_many({row.subject_id for row in requests})
+        return {row.pk: knowing[row.subject_id] for row in requests}
 
     def offers(self, request: ApprovalRequest) -> Offer | None:
         """One scope more or less."""

@@ -4,6 +4,7 @@ What becomes of a request is for requests.
 """
 
 import copy
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -76,10 +77,16 @@ def forget(token: Token) -> None:
 
 def shown_to(token_id: str | None) -> Ids:
     """Everybody who was shown a secret of the token that works; of no token nobody."""
-    if token_id is None:
-        return frozenset()
-    live = TokenSecret.objects.live(now()).filter(token=token_id)
-    return frozenset(UUID(pk) for row in live.values_list("shown_to", flat=True) for pk in row)
+    return frozenset() if token_id is None else shown_to_of_many([token_id])[token_id]
+
+
+def shown_to_of_many(token_ids: Collection[str]) -> dict[str, Ids]:
+    """As `shown_to`, of each of these tokens, in one query."""
+    known: dict[str, Ids] = dict.fromkeys(token_ids, frozenset())
+    live = TokenSecret.objects.live(now()).filter(token__in=token_ids)
+    for token_id, people in live.values_list("token", "shown_to"):
+        known[token_id] |= {UUID(pk) for pk in people}
+    return known
 
 
 def asker(by: Access) -> dict[str, str | None]:

@@ -6,12 +6,11 @@ from django import forms
 from django.db.models import Exists, OuterRef, QuerySet
 
 from config.edge.access import Access
+from config.edge.clock import now
 from config.edge.commands import CommandForm, RowVerb
-from config.edge.facts import Cell, Section
-from fleets.admin.scope import linked
+from config.edge.facts import Cell, Section, linked
 from tokens import emergency, policy, receipts
 from tokens.admin.forms import ReasonForm
-from tokens.decision import DerivedStatus
 from tokens.models import EmergencyAccess, Token
 
 NEWEST = 10  # windows
@@ -33,8 +32,7 @@ def lifts(by: Access, token: Token) -> bool:
 
 
 def may_be_lifted(token: Token) -> bool:
-    is_alive = token.derived_status in {DerivedStatus.ACTIVE, DerivedStatus.DISABLED}
-    return is_alive and emergency.open_window(token) is None
+    return emergency.has_to_lift(token) and emergency.open_window(token) is None
 
 
 START = RowVerb(
@@ -121,5 +119,5 @@ def _calls(window: EmergencyAccess) -> Section:
 
 def _end_of(window: EmergencyAccess) -> str:
     if window.ended_at is None:
-        return f"{window.ends_at:%Y-%m-%d %H:%M} UTC" + ("" if emergency.is_open(window) else " (over)")
+        return f"{window.ends_at:%Y-%m-%d %H:%M} UTC" + ("" if window.is_open(now()) else " (over)")
     return f"{window.ended_at:%Y-%m-%d %H:%M} UTC, by {window.ended_by or 'the clock'}"

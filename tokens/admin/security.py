@@ -6,7 +6,6 @@ from typing import Any
 from django import forms
 
 from config.edge.access import Access
-from config.edge.clock import now
 from config.edge.commands import RowVerb
 from config.edge.facts import Cell, Section
 from tokens import lifecycle
@@ -64,8 +63,6 @@ def section_of(row: Token, by: Access) -> Section:
             Cell("at any time" if held.windows is None else "; ".join(map(line_of, held.windows)) + " UTC"),
         ],
     ]
-    if emergency := _open_emergency(row):
-        rows.append([Cell("Emergency"), Cell(emergency)])
     return Section("Restrictions", ("What", "Now"), rows, "")
 
 
@@ -77,13 +74,6 @@ def sentence_of(row: Token) -> str:
     often = "" if held.rate is None else f", at most {held.rate}"
     when = "at any time" if held.windows is None else f"in {_counted(held.windows, 'window')} only"
     return f"Now {row.name} works {where}, {when}{often}."
-
-
-def _open_emergency(row: Token) -> str:
-    window = row.open_emergency
-    if window is None or window.ended_at or not window.starts_at <= now() < window.ends_at:
-        return ""
-    return f"networks and windows are lifted until {window.ends_at:%Y-%m-%d %H:%M} UTC: {window.reason}"
 
 
 def _counted(rows: Sized, word: str) -> str:

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from audit.api.serializers import EventSerializer
 from audit.models import Event
 from config.edge.access import Access
+from config.edge.clock import now
 from config.edge.ids import parsed_uuid
 from config.edge.refusals import Missing
 from config.edge.serializers import StrictSerializer, Text
@@ -120,6 +121,6 @@ def represent_window(window: EmergencyAccess, calls: int, *, names_people: bool 
         "ends_at": instant(window.ends_at),
         "ended_at": instant(window.ended_at),
         "ended_by": ended_by if names_people else None,
-        "is_open": emergency.is_open(window),
+        "is_open": window.is_open(now()),
         "calls": calls,
     }

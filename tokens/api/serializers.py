@@ -5,12 +5,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.edge.clock import now
 from config.edge.serializers import StrictSerializer, Text
 from fleets.api.rule_serializers import Scopes
 from fleets.models import NAME, User
 from fleets.scopes import Risk
-from tokens import expiry
+from tokens import emergency, expiry
 from tokens.api.fields import (
     AccessWindows,
     AllowedNetworks,
@@ -217,8 +216,8 @@ def represent(token: Token, *, names_people: bool = True) -> dict[str, Any]:
 
 def represent_emergency(token: Token, *, names_people: bool) -> dict[str, Any] | None:
     """The window in which its networks and access windows are lifted, where there is one now."""
-    window = token.open_emergency
-    if window is None or window.ended_at or not window.starts_at <= now() < window.ends_at:
+    window = emergency.open_window(token)
+    if window is None:
         return None
     return {
         "id": str(window.pk),

@@ -1,5 +1,6 @@
 """What is kept about a token beside it: emergency access, who was told of its expiry, how often it was refused."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
@@ -44,6 +45,10 @@ class EmergencyAccess(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hours} h from {self.starts_at:%Y-%m-%d %H:%M} UTC"
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether it lifts anything at that instant."""
+        return self.ended_at is None and self.starts_at <= at < self.ends_at
 
 
 class ExpiryNotice(models.Model):
