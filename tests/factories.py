@@ -6,7 +6,9 @@ from typing import Any
 from rest_framework.test import APIClient
 
 from approvals.models import ApprovalRequest
-from audit.models import Event
+from audit.models import Event, WebhookEndpoint
+from audit.organizations import Named
+from audit.webhooks import endpoints
 from config.edge.access import Access
 from config.edge.clock import now
 from fleets import (
@@ -225,6 +227,15 @@ def make_request(
     key = organizations.set_policy(as_stored(organization), changes=asked, reason=reason, by=by_whom)
     assert key is not None, "nothing had to be approved"
     return ApprovalRequest.objects.get(pk=key)
+
+
+def make_webhook(organization: Organization) -> WebhookEndpoint:
+    """One that wants nothing that happens in tests, and is owed one test."""
+    url = f"https://{organization.slug}.example/hook"
+    named = Named(organization.pk, organization.slug)
+    endpoint = endpoints.add(named, url=url, actions=["demo.filled"], by=operator).endpoint
+    endpoints.test(endpoint, by=operator)
+    return endpoint
 
 
 def as_stored(organization: Organization) -> Organization:

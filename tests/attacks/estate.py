@@ -7,11 +7,9 @@ from django.db.models import Model
 
 from approvals.models import ApprovalRequest
 from approvals.subjects import digest_of
-from audit import organizations
 from audit.actions import Action
 from audit.models import Event, WebhookEndpoint
 from audit.trail import record
-from audit.webhooks import endpoints
 from fleets.machines import request_action, retag
 from fleets.membership import invite, suspend
 from fleets.models import (
@@ -159,19 +157,10 @@ def make_side(name: str, *, vmid: int) -> Side:
         template=factories.make_template(
             organization, f"{name}-template", image=image.pk, network=network.pk
         ),
-        webhook=make_webhook(organization),
+        webhook=factories.make_webhook(organization),
         event=Event.objects.filter(organization_id=organization.pk).latest("id"),
         **make_approvals(organization, fleet, admin, owner),
     )
-
-
-def make_webhook(organization: Organization) -> WebhookEndpoint:
-    """One that wants nothing that happens here, and is owed one test."""
-    named = organizations.registered().of_id(organization.pk)
-    url = f"https://{organization.slug}.example/hook"
-    made = endpoints.add(named, url=url, actions=["demo.filled"], by=factories.operator)
-    endpoints.test(made.endpoint, by=factories.operator)
-    return made.endpoint
 
 
 def make_approvals(
