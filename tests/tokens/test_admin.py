@@ -547,8 +547,12 @@ def templates(repository: Path) -> Iterator[Path]:
 
 
 def test_no_template_of_ours_holds_inline_code(templates: Iterator[Path]) -> None:
-    texts = {path.name: path.read_text(encoding="utf-8") for path in templates}
+    """Mails have no stylesheet to name, so they say in their elements how these look; they hold no script at all."""
+    texts = {path: path.read_text(encoding="utf-8") for path in templates}
+    mails = {path for path in texts if path.parent.name == "mail"}
 
     assert len(texts) > 10
-    for name, text in texts.items():
-        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\bsrc=)", text), name
+    assert mails
+    for path, text in texts.items():
+        assert not re.search(r"<style|\son[a-z]+=|<script(?![^>]*\bsrc=)", text), path.name
+        assert not re.search(r"<script|<link|<img|\ssrc=" if path in mails else r"\sstyle=", text), path.name
