@@ -4,8 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
+from django.http import HttpRequest
 from django.utils.html import format_html
 
 from audit.admin.events import ChosenFilter
@@ -17,9 +16,9 @@ from audit.webhooks import endpoints
 from audit.webhooks.endpoints import Revealed
 from config.edge import once
 from config.edge.access import Access, access_of
-from config.edge.commands import Adding, RowVerb, attempt
-from config.edge.facts import Cell, Fact, Section
-from config.edge.idempotency import Replayed
+from config.edge.commands import Adding, RowVerb
+from config.edge.facts import Cell, Fact, Section, linked
+from config.edge.revealing_admin import RevealingAdmin, Revelation
 from config.edge.scoped_admin import ScopedAdmin
 
 LISTED = 25  # deliveries of each state that the page of a webhook shows
@@ -45,7 +44,7 @@ def is_undelivered(row: WebhookDelivery) -> bool:
 
 
 @admin.register(WebhookEndpoint)
-class WebhookAdmin(ScopedAdmin):
+class WebhookAdmin(RevealingAdmin):
     list_display = ("where", "wants", "state_shown", "dead_shown", "created_at")
     ordering = ("-pk",)
     sortable_by = ()
@@ -57,11 +56,12 @@ class WebhookAdmin(ScopedAdmin):
         "New webhook",
         lambda by: bool(manageable(by)),
         WebhookAdding,
-        lambda data, by: add(data, by).endpoint,
+        add,
         "Sends the organization’s events to this address from now on. The next page shows the secret that signs them, "
         "once.",
-        "The webhook is there.",
+        "",
     )
+    secret_template = "audit/webhook_secret.html"
     verbs = (
         RowVerb(
             "edit",
@@ -138,83 +138,11 @@ class WebhookAdmin(ScopedAdmin):
             _section("Delivered lately", rows.filter(state=State.DELIVERED).order_by("-pk"), "Nothing yet."),
         ]
 
-    # Secrets
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """The answer to the form shows the secret."""
-        by = access_of(request)
-        if request.method != "POST":
-            return super().add_view(request, form_url, extra_context)
-        form, frame = WebhookAdding(request.POST, by=by), self.frame(request)
-        try:
-            went = attempt(form, lambda: self.added(request, form, by))
-        except Replayed:
-            return self.already(request, by, frame)
-        if went.is_done:
-            return self.reveal(request, went.result, frame)
-        adding = self.adding
-        assert adding is not None
-        return self.page(
-            request,
-            "admin/command.html",
-            status=went.status,
-            frame=frame,
-            title=adding.label,
-            says=adding.says,
-            form=form,
-            button=adding.label,
-            back=self.address("changelist"),
-        )
-
-    def added(self, request: HttpRequest, form: WebhookAdding, by: Access) -> Revealed:
-        once.claimed(request, by)
-        return add(form.cleaned_data, by)
-
-    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
-        try:
-            return super().verb_view(verb, request, object_id)
-        except Replayed:
-            return self.already(request, access_of(request), self.frame(request))
-
-    def called(self, request: HttpRequest, verb: RowVerb, row: Any, data: dict[str, Any], by: Access) -> Any:
-        if once.FIELD in data:
-            once.claimed(request, by)
-        return super().called(request, verb, row, data, by)
-
-    def answer(
-        self, request: HttpRequest, verb: RowVerb, row: Any, result: Any, frame: dict[str, Any]
-    ) -> HttpResponse:
-        if isinstance(result, Revealed):
-            return self.reveal(request, result, frame)
-        return super().answer(request, verb, row, result, frame)
-
-    def reveal(self, request: HttpRequest, revealed: Revealed, frame: dict[str, Any]) -> HttpResponse:
-        """The one page with a secret: the answer to the POST that made it, kept by nobody."""
-        page = {
-            "title": f"Secret of {revealed.endpoint}",
-            "secret": revealed.secret,
-            "previous_until": revealed.endpoint.previous_until,
-            "address": self.address("change", revealed.endpoint),
-        }
-        text = render_to_string("audit/webhook_secret.html", {**frame, **page}, request)
-        return HttpResponse(text, headers={"Cache-Control": "no-store"})
-
-    def already(self, request: HttpRequest, by: Access, frame: dict[str, Any]) -> HttpResponse:
-        """A form that was sent again: what it did is done, and its secret is not shown a second time."""
-        earlier = once.claimed(request, by).earlier()
-        row = self.visible(by).filter(pk=earlier.resource).first() if earlier else None
-        address = self.address("change", row) if row else self.address("changelist")
-        return self.page(
-            request,
-            "audit/webhook_already.html",
-            status=409,
-            frame=frame,
-            title="Done already",
-            row=row,
-            address=address,
-        )
+    def revealed(self, request: HttpRequest, result: Any) -> Revelation | None:
+        if not isinstance(result, Revealed):
+            return None
+        endpoint = result.endpoint
+        return Revelation(endpoint, result.secret, {"previous_until": endpoint.previous_until})
 
     # Columns
 
@@ -293,12 +221,6 @@ class DeliveryAdmin(ScopedAdmin):
             Fact("Happened", row.created_at),
             Fact("Delivered", row.delivered_at),
         ]
-
-
-def linked(row: Any) -> Cell:
-    site = admin.site._registry[type(row)]
-    assert isinstance(site, ScopedAdmin)
-    return Cell(str(row), site.address("change", row))
 
 
 def _section(title: str, rows: QuerySet[WebhookDelivery], nothing: str) -> Section:

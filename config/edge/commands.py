@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import Model
 
 from config.edge.access import Access
 from config.edge.idempotency import Replayed
@@ -98,12 +97,12 @@ class RowVerb:
 
 @dataclass(frozen=True)
 class Adding:
-    """The verb that makes a row: `call(cleaned data, by)` gives it."""
+    """The verb that makes a row: `call(cleaned data, by)` gives it, or what reveals its secret."""
 
     label: str
     may: Callable[[Access], bool]
     form: type[CommandForm]
-    call: Callable[[dict[str, Any], Access], Model]
+    call: Callable[[dict[str, Any], Access], Any]
     says: str
     done: str
 

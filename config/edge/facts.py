@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.urls import reverse
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -27,6 +29,12 @@ class Cell:
     @property
     def shown(self) -> Any:
         return written(self.text)
+
+
+def linked(row: Any, text: str = "") -> Cell:
+    """A cell that leads to the row's own page."""
+    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
+    return Cell(text or str(row), reverse(name, args=[row.pk]))
 
 
 def written(value: Any) -> Any:

@@ -23,7 +23,7 @@ from django.utils.text import capfirst
 
 from config.edge import context
 from config.edge.access import Access, access_of
-from config.edge.commands import Adding, Button, RowVerb, attempt
+from config.edge.commands import Adding, Button, CommandForm, RowVerb, attempt
 from config.edge.facts import Fact, Section
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Refused
@@ -198,12 +198,12 @@ class ScopedAdmin(ModelAdmin):
         assert self.adding is not None
         adding, by = self.adding, access_of(request)
         form = adding.form(request.POST if request.method == "POST" else None, by=by)
+        frame = self.frame(request)  # before the verb: afterwards nothing may fail the answer
         status = 200
         if request.method == "POST":
-            went = attempt(form, lambda: adding.call(form.cleaned_data, by))
+            went = attempt(form, lambda: self.added(request, form, by))
             if went.is_done:
-                self.tell(request, adding.done)
-                return redirect(self.address("change", went.result))
+                return self.answer_added(request, went.result, frame)
             status = went.status
         if status == 200 and not adding.may(by):
             raise Refused("You may not do this.")
@@ -211,12 +211,23 @@ class ScopedAdmin(ModelAdmin):
             request,
             "admin/command.html",
             status=status,
+            frame=frame,
             title=adding.label,
             says=adding.says,
             form=form,
             button=adding.label,
             back=self.address("changelist"),
         )
+
+    def added(self, request: HttpRequest, form: CommandForm, by: Access) -> Any:
+        assert self.adding is not None
+        return self.adding.call(form.cleaned_data, by)
+
+    def answer_added(self, request: HttpRequest, result: Any, frame: dict[str, Any]) -> HttpResponse:
+        """What follows an adding that was done: a message, and the new row's page."""
+        assert self.adding is not None
+        self.tell(request, self.adding.done)
+        return redirect(self.address("change", result))
 
     def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
         """GET asks, POST does it."""

@@ -14,11 +14,11 @@ from rest_framework.exceptions import APIException
 from config.edge import parsing
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, RowVerb
-from config.edge.facts import Cell, Fact, Section
+from config.edge.facts import Cell, Fact, Section, linked
 from config.edge.refusals import Invalid
 from config.edge.scoped_admin import ScopedAdmin
 from fleets import inventory, policy
-from fleets.admin.scope import OrganizationFilter, OrganizationForm, is_anywhere, linked, organizations_where
+from fleets.admin.scope import OrganizationFilter, OrganizationForm, is_anywhere, organizations_where
 from fleets.api.serializers import LARGEST_NUMBER, MOST_ITEMS, Device
 from fleets.inventory import AnyItem
 from fleets.models import Image, MachineTemplate, Network, Organization

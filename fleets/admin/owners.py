@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, RowVerb
-from config.edge.facts import Cell, Fact, Section
+from config.edge.facts import Cell, Fact, Section, linked
 from config.edge.refusals import Missing
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
@@ -20,7 +20,6 @@ from fleets.admin.scope import (
     OrganizationForm,
     fleets_seen,
     is_anywhere,
-    linked,
     organizations_where,
 )
 from fleets.models import (

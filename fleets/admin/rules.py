@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, RowVerb
-from config.edge.facts import Cell, Fact, Section
+from config.edge.facts import Cell, Fact, Section, linked
 from config.edge.refusals import Missing
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin, together
@@ -19,7 +19,6 @@ from fleets.admin.scope import (
     OrganizationFilter,
     OrganizationForm,
     is_anywhere,
-    linked,
     offer,
     organizations_seen,
     organizations_where,

@@ -6,12 +6,10 @@ from uuid import UUID
 
 from django import forms
 from django.http import HttpRequest
-from django.urls import reverse
 
 from audit.admin import OfferedFilter
 from config.edge.access import Access, access_of
 from config.edge.commands import CommandForm
-from config.edge.facts import Cell
 from config.edge.refusals import Missing
 from config.edge.remembering import remembered, seen_ids
 from fleets import visibility
@@ -99,9 +97,3 @@ def fleet_of(by: Access, organization_id: UUID, key: str) -> Fleet:
     if not found:
         raise Missing("There is no such fleet.")
     return found[0]
-
-
-def linked(row: Any, text: str = "") -> Cell:
-    """A cell that leads to the row's own page."""
-    name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
-    return Cell(text or str(row), reverse(name, args=[row.pk]))

@@ -4,8 +4,7 @@ from audit.admin import may_read
 from audit.models import Event
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.facts import Cell, Fact, Section
-from fleets.admin.scope import linked
+from config.edge.facts import Cell, Fact, Section, linked
 from fleets.models import User
 from fleets.scopes import Scope
 from tokens.admin import emergency, security

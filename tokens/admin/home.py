@@ -13,8 +13,7 @@ from approvals.policy import decidable_by
 from config.edge.access import Access
 from config.edge.admin_site import Notice, Site
 from config.edge.clock import now
-from config.edge.facts import Cell
-from fleets.admin.scope import linked
+from config.edge.facts import Cell, linked
 from fleets.models import Membership, Organization, User
 from fleets.organization_policy import DECIDERS, policy_of
 from fleets.scopes import Risk

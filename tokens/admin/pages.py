@@ -7,16 +7,13 @@ from django.contrib import admin, messages
 from django.db.models import F, Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 
-from config.edge import context, once
 from config.edge.access import Access, access_of
 from config.edge.commands import RowVerb, attempt
 from config.edge.facts import Fact, Section
-from config.edge.idempotency import Replayed
-from config.edge.scoped_admin import NOT_EVERYWHERE, ScopedAdmin
+from config.edge.revealing_admin import RevealingAdmin, Revelation
 from fleets.admin.scope import OrganizationFilter
 from tokens import issuance, policy
 from tokens.admin import waiting, words
@@ -35,7 +32,7 @@ from tokens.models import Token, TokenMachine
 
 
 @admin.register(Token)
-class TokenAdmin(ScopedAdmin):
+class TokenAdmin(RevealingAdmin):
     list_display_links = ("name",)
     list_filter = (StatusFilter, KindFilter, OwnerFilter, OrganizationFilter)
     search_fields = ("name",)  # what `get_search_results` looks at
@@ -48,6 +45,7 @@ class TokenAdmin(ScopedAdmin):
     verbs: ClassVar[tuple[RowVerb, ...]] = (EDIT, SECURITY, ROTATE, DISABLE, ENABLE, START, STOP, REVOKE)
     in_rows: ClassVar[tuple[RowVerb, ...]] = (EDIT, DISABLE, ENABLE, REVOKE)
     page_template = "tokens/token.html"
+    secret_template = "tokens/secret.html"
     adding_label = "New token"
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
@@ -131,12 +129,9 @@ class TokenAdmin(ScopedAdmin):
         frame = self.frame(request)
         status = 200
         if request.method == "POST":
-            try:
-                went = attempt(form, lambda: self.issued(request, form, chosen, by))
-            except Replayed:
-                return self.already(request, by, frame)
+            went = attempt(form, lambda: self.issued(request, form, chosen, by))
             if went.is_done:
-                return self.reveal(request, went.result, frame)
+                return self.answer_added(request, went.result, frame)
             status = went.status
         return self.page(
             request,
@@ -153,7 +148,7 @@ class TokenAdmin(ScopedAdmin):
         )
 
     def issued(self, request: HttpRequest, form: IssueForm, choice: OwnerChoice, by: Access) -> Issued:
-        once.claimed(request, by)
+        self.claim(request, form.cleaned_data, by)
         return issuance.issue(
             choice.organization,
             owner=choice.owner,
@@ -166,59 +161,27 @@ class TokenAdmin(ScopedAdmin):
             by=by,
         )
 
-    # Secrets
-
-    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
-        try:
-            return super().verb_view(verb, request, object_id)
-        except Replayed:
-            return self.already(request, access_of(request), self.frame(request))
-
-    def called(self, request: HttpRequest, verb: RowVerb, row: Any, data: dict[str, Any], by: Access) -> Any:
-        if once.FIELD in data:
-            once.claimed(request, by)
-        return super().called(request, verb, row, data, by)
+    # Answers
 
     def answer(
         self, request: HttpRequest, verb: RowVerb, row: Any, result: Any, frame: dict[str, Any]
     ) -> HttpResponse:
-        if isinstance(result, Issued):
-            return self.reveal(request, result, frame)
         if isinstance(result, Token) and result.has_waiting_change:
             messages.info(request, waiting.told(result))
             return redirect(self.address_after(row, access_of(request)))
         return super().answer(request, verb, row, result, frame)
 
-    def reveal(self, request: HttpRequest, issued: Issued, frame: dict[str, Any]) -> HttpResponse:
-        """The one page with a secret: the answer to the POST that made it, kept by nobody."""
-        token = issued.token
-        page = {
-            "title": f"Secret of {token.name}",
-            "row": token,
+    def revealed(self, request: HttpRequest, result: Any) -> Revelation | None:
+        if not isinstance(result, Issued):
+            return None
+        token = result.token
+        beside = {
             "approval": waiting.address_of(token) if token.status == Token.Status.PENDING else "",
             "is_disabled": token.status == Token.Status.DISABLED,
-            "secret": issued.secret.reveal(),
-            "previous_valid_until": issued.previous_valid_until,
+            "previous_valid_until": result.previous_valid_until,
             "example": request.build_absolute_uri("/api/v1/whoami/"),
-            "late": "" if context.current().effective_everywhere else NOT_EVERYWHERE,
-            "address": self.address("change", token),
         }
-        text = render_to_string("tokens/secret.html", {**frame, **page}, request)
-        return HttpResponse(text, headers={"Cache-Control": "no-store"})
-
-    def already(self, request: HttpRequest, by: Access, frame: dict[str, Any]) -> HttpResponse:
-        """A form that was sent again: what it did is done, and its secret is not shown a second time."""
-        earlier = once.claimed(request, by).earlier()
-        row = self.visible(by).filter(pk=earlier.resource).first() if earlier else None
-        return self.page(
-            request,
-            "tokens/already.html",
-            status=409,
-            frame=frame,
-            title="Done already",
-            row=row,
-            address=self.address("change", row) if row else self.address("changelist"),
-        )
+        return Revelation(token, result.secret.reveal(), beside)
 
     # Columns
 
