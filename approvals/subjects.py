@@ -37,7 +37,7 @@ class Offer:
     choices: tuple[tuple[str, str], ...]  # (value, what it is in words)
 
 
-Row = tuple[str, str, str]  # what differs, what it was and what it shall be, in words; was "" where it was nothing
+Row = tuple[str, str, str]  # what differs, what it was ("" where all is new) and what it shall be, in words
 
 
 class Handler(Protocol):

@@ -12,7 +12,7 @@ from uuid import UUID
 from rest_framework.exceptions import ValidationError
 
 from approvals.models import ApprovalRequest, Ids
-from approvals.subjects import Offer, Proposal
+from approvals.subjects import Offer, Proposal, Row
 from audit.actions import Action
 from audit.trail import record
 from config.edge.access import Access
@@ -31,6 +31,7 @@ from tokens.effects import effect_of
 from tokens.kinds import ACTS_AS_OWNER
 from tokens.models import Token
 from tokens.spec import Spec, spec_from, spec_of
+from tokens.told import in_words, label_of
 from tokens.verification import Proven
 
 REASONS: dict[str, Token.Reason] = {
@@ -38,6 +39,7 @@ REASONS: dict[str, Token.Reason] = {
     ApprovalRequest.Status.WITHDRAWN: Token.Reason.WITHDRAWN,
     ApprovalRequest.Status.LAPSED: Token.Reason.LAPSED,
 }
+EMPTY: tuple[Any, ...] = (None, "", [], False)
 
 
 class _OfTokens(ABC):
@@ -56,6 +58,12 @@ class _OfTokens(ABC):
         """Everybody who was shown a secret that works."""
         knowing = waiting.shown_to_of_many({row.subject_id for row in requests})
         return {row.pk: knowing[row.subject_id] for row in requests}
+
+    def rows(self, request: ApprovalRequest) -> list[Row]:
+        return [
+            (label_of(name).capitalize(), in_words(name, before), in_words(name, after))
+            for name, (before, after) in sorted(request.diff["changes"].items())
+        ]
 
     def offers(self, request: ApprovalRequest) -> Offer | None:
         """One scope more or less."""
@@ -103,6 +111,17 @@ class _OfTokens(ABC):
 
 class TokenIssues(_OfTokens):
     """The handler of new tokens: each is there already, pending, and is what its request says."""
+
+    def rows(self, request: ApprovalRequest) -> list[Row]:
+        """Without a before, and without what is empty but for what that lets it do: it may be used everywhere, or for
+        ever."""
+        asked = waiting.asked_of(request)
+        meant = {"grants"} if asked["lifetime"] is not None else {"grants", "expires_at"}
+        return [
+            (label_of(name).capitalize(), "", in_words(name, value) if value != [] else NOTHING)
+            for name, value in sorted(asked.items())
+            if value not in EMPTY or name in meant
+        ]
 
     def specs(self, request: ApprovalRequest, token: Token) -> tuple[Spec, Spec]:
         asked = spec_of(token)

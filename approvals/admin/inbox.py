@@ -1,6 +1,5 @@
 """The inbox of what waits for approval, and the page of one request: all that a decision needs, then the buttons."""
 
-import json
 from typing import Any
 
 from django.contrib import admin
@@ -15,6 +14,7 @@ from approvals.admin.filters import StandingFilter
 from approvals.admin.verbs import APPROVE, APPROVE_LESS, REJECT, WITHDRAW, standing
 from approvals.models import KINDS, ApprovalRequest
 from approvals.standing import standings
+from approvals.subjects import handler_of
 from config.edge.access import Access, access_of
 from config.edge.clock import now
 from config.edge.commands import RowVerb
@@ -152,18 +152,12 @@ def asked_by(row: ApprovalRequest) -> str:
 
 
 def changes_of(row: ApprovalRequest) -> Section:
-    """The canonical diff: before and after, as JSON, so that nothing is lost in words."""
-    changes = sorted(row.diff.get("changes", {}).items())
-    rows = [
-        [Cell(name), Cell(written(before)), Cell(written(after))]
-        for name, (before, after) in changes
-        if before != after
-    ]
-    return Section("Before and after", ("What", "Before", "After"), rows, "Nothing changes.")
-
-
-def written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """All of the diff, as its subject words it; without a column of what was where all of it is new."""
+    told = handler_of(row).rows(row)
+    if any(before for _, before, _ in told):
+        rows = [[Cell(what), Cell(before), Cell(after)] for what, before, after in told]
+        return Section("Before and after", ("What", "Before", "After"), rows, "Nothing changes.")
+    return Section("All of it", ("What", "It is"), [[Cell(what), Cell(after)] for what, _, after in told], "")
 
 
 def decisions_of(row: ApprovalRequest) -> Section:

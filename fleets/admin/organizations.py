@@ -13,8 +13,7 @@ from config.edge.facts import Fact
 from config.edge.refusals import IllegalMove
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
-from fleets import invitations, membership, organizations, policy, visibility
-from fleets.admin import policy_words
+from fleets import invitations, membership, organizations, policy, policy_words, visibility
 from fleets.admin.scope import OrganizationFilter, OrganizationForm, is_anywhere, organizations_where
 from fleets.models import Invitation, Membership, Organization
 from fleets.organization_policy import policy_of

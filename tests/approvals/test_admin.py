@@ -97,8 +97,8 @@ def test_the_page_of_a_request_says_all_that_a_decision_needs(place: Place) -> N
     assert "<li>tokens may be without an end</li>" in text(response)
     changes, decided = response.context["sections"]
     assert [[cell.text for cell in row] for row in changes.rows] == [
-        ["never_allowed", "false", "true"],
-        ["self_approval", "false", "true"],
+        ["Tokens without an end", "are not allowed", "are allowed"],
+        ["Own requests", "are decided by others", "people may approve what they asked for"],
     ]
     assert decided.rows == []
 

@@ -74,8 +74,8 @@ def test_a_weaker_policy_waits_and_says_all_that_it_changes(place: Place) -> Non
     }
     assert request.diff_words == [
         "high risk needs no approvals, not 1",
-        "approvals needed (low): 1 instead of 0",
-        "default lifetime days: 30 instead of 90",
+        "Approvals for low risk: none → 1",
+        "Lifetime where none is asked for: 90 days → 30 days",
         "tokens may be without an end",
     ]
     assert set(request.originators.all()) == {place.admin}
@@ -100,11 +100,11 @@ def test_what_gets_stricter_beside_it_is_told_too(place: Place) -> None:
     )
 
     assert request.diff_words == [
-        "deciders: approver instead of approver, owner",
-        "narrowing allowed: no instead of yes",
+        "Who decides: approvers and owners → approvers",
+        "Less than asked for can be approved: yes → no",
         "tokens may be without an end",
-        "scope ceilings (member): none instead of no limit",
-        "unused limit days: 30 instead of no limit",
+        "Scopes of personal tokens of members: all → none",
+        "Disabled when unused: never → after 30 days",
     ]
 
 

@@ -10,14 +10,14 @@ from django.shortcuts import redirect
 
 from config.edge.access import access_of
 from config.edge.commands import Attempt, CommandForm, RowVerb, attempt
-from config.edge.facts import Cell, linked
+from config.edge.facts import Cell
 from config.edge.refusals import Refused
 from config.edge.remembering import forget
 from config.edge.scoped_admin import to_fresh_check
 from fleets import organizations
 from fleets import policy as estate_policy
 from fleets.admin.organizations import OrganizationAdmin
-from fleets.admin.policy_words import LABELS, in_words
+from fleets.admin.scope import linked
 from fleets.models import Organization
 from fleets.organization_policy import (
     DECIDERS,
@@ -28,6 +28,7 @@ from fleets.organization_policy import (
     ROLES,
     policy_of,
 )
+from fleets.policy_words import LABELS, change_in_words
 from fleets.scopes import Risk, Scope
 from tokens.admin import words
 from tokens.preview import Preview, preview
@@ -236,7 +237,7 @@ class GovernedOrganizationAdmin(OrganizationAdmin):
             title=f"What this policy would do: {row}",
             row=row,
             sent=_sent(request),
-            changes=[_change(name, *pair) for name, pair in seen.changes.items()],
+            changes=[change_in_words(name, *pair) for name, pair in seen.changes.items()],
             seen=seen,
             tokens=[(linked(token), words.owner_of(token), _why(why)) for token, why in seen.tokens],
             button="Ask for approval" if seen.needs_approval else "Save",
@@ -257,10 +258,6 @@ def _sent(request: HttpRequest) -> list[tuple[str, str]]:
     return [
         (name, value) for name, values in request.POST.lists() if name not in left_out for value in values
     ]
-
-
-def _change(name: str, before: Any, after: Any) -> tuple[str, str, str]:
-    return LABELS[name], in_words(name, before), in_words(name, after)
 
 
 def _why(codes: list[str]) -> Cell:

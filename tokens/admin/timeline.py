@@ -6,6 +6,7 @@ from config.edge.facts import Cell, Section
 from tokens import history
 from tokens.history import Change
 from tokens.models import Token
+from tokens.told import in_words, label_of
 
 NEWEST = 20  # changes
 HEADERS = ("When (UTC)", "Change", "Who", "Why", "What became what")
@@ -32,14 +33,4 @@ def _words(change: Change) -> list[str]:
 
 
 def _told(name: str, before: Any, after: Any) -> str:
-    return f"{name.replace('_', ' ')}: {_shown(before)} → {_shown(after)}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value)) or "–"
-    if isinstance(value, dict) and "path" in value:  # a row that says where
-        return f"{value.get('role') or 'all its scopes'} on {value['path']}"
-    if isinstance(value, dict) and "days" in value:  # a window
-        return f"{' '.join(value['days'])} {value['start']}–{value['end']}"
-    return "–" if value is None or value in ("", "None") else str(value)
+    return f"{label_of(name)}: {in_words(name, before)} → {in_words(name, after)}"

@@ -1,5 +1,6 @@
 """An organization's policy in plain words: what each part is called, and what it says."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fleets.organization_policy import ROLES, OrganizationPolicy
@@ -18,6 +19,7 @@ LABELS = {
     "narrowing_allowed": "Less than asked for can be approved",
     "self_approval": "Own requests",
 }
+BY_ROLE = {"allowed_kinds", "scope_ceilings"}
 
 
 def in_words(name: str, value: Any) -> str:
@@ -25,16 +27,16 @@ def in_words(name: str, value: Any) -> str:
     if name in {"maximum_lifetime_days", "unused_limit_days"} and value is None:
         return "no limit" if name == "maximum_lifetime_days" else "never"
     if name.endswith("_days"):
-        return f"{value} day{'s'[value == 1 :]}" if name != "unused_limit_days" else f"after {value} days"
+        return f"after {_counted(value, 'day')}" if name == "unused_limit_days" else _counted(value, "day")
     if name == "request_hours":
-        return f"{value} hour{'s'[value == 1 :]}"
+        return _counted(value, "hour")
     if name == "deciders":
         return " and ".join(f"{role}s" for role in value)
     if name == "approvals_needed":
         return ", ".join(f"{number or 'none'} for {risk} risk" for risk, number in value.items())
     if name == "networks_required":
         return _listed([f"{risk} risk" for risk, needs in value.items() if needs], "never")
-    if name in {"allowed_kinds", "scope_ceilings"}:
+    if name in BY_ROLE:
         limited = [
             f"{role}s: {_listed(value[role], 'none')}" for role in ROLES if value.get(role) is not None
         ]
@@ -43,7 +45,20 @@ def in_words(name: str, value: Any) -> str:
         return "people may approve what they asked for" if value else "are decided by others"
     if name == "never_allowed":
         return "are allowed" if value else "are not allowed"
-    return "yes" if value else "no"
+    return _yes(value)
+
+
+def change_in_words(part: str, before: Any, after: Any) -> tuple[str, str, str]:
+    """(label, words before, words after) of a part that changes; `name.key` is one key of a part that is a map."""
+    name, _, key = part.partition(".")
+    if not key:
+        return LABELS[name], in_words(name, before), in_words(name, after)
+    if name in BY_ROLE:
+        return f"{LABELS[name]} of {key}s", _limit(before), _limit(after)
+    label = f"{LABELS[name]} for {key} risk"
+    if name == "networks_required":
+        return label, _yes(before), _yes(after)
+    return label, str(before or "none"), str(after or "none")
 
 
 def whole(rules: OrganizationPolicy) -> list[tuple[str, str]]:
@@ -52,5 +67,17 @@ def whole(rules: OrganizationPolicy) -> list[tuple[str, str]]:
     return [(label, in_words(name, written[name])) for name, label in LABELS.items()]
 
 
-def _listed(names: list[str], none: str) -> str:
+def _limit(value: list[str] | None) -> str:
+    return "all" if value is None else _listed(value, "none")
+
+
+def _listed(names: Iterable[str], none: str) -> str:
     return ", ".join(name.replace("_", " ") for name in names) or none
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'s'[count == 1 :]}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
