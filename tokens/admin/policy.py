@@ -10,14 +10,13 @@ from django.shortcuts import redirect
 
 from config.edge.access import access_of
 from config.edge.commands import Attempt, CommandForm, RowVerb, attempt
-from config.edge.facts import Cell
+from config.edge.facts import Cell, linked
 from config.edge.refusals import Refused
 from config.edge.remembering import forget
 from config.edge.scoped_admin import to_fresh_check
 from fleets import organizations
 from fleets import policy as estate_policy
 from fleets.admin.organizations import OrganizationAdmin
-from fleets.admin.scope import linked
 from fleets.models import Organization
 from fleets.organization_policy import (
     DECIDERS,
