@@ -1,4 +1,4 @@
-"""Registers that a weaker policy waits for approval, what mails say, and that somebody knows every subject."""
+"""Registers that a weaker policy waits for approval, that somebody knows every subject, and what health tells."""
 
 from django.apps import AppConfig
 from django.core.checks import register as register_check
@@ -8,9 +8,10 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
-        from approvals import policy_changes, subjects
+        from approvals import policy_changes, readiness, subjects
         from fleets import consequences
 
         subjects.register(policy_changes.KIND, policy_changes.PolicyChanges())
         consequences.register_weakening(policy_changes.weaker)
+        readiness.register()
         register_check(subjects.check_registered)

@@ -23,7 +23,7 @@ KIND = "policy_change"
 def weaker(organization: Organization, after: OrganizationPolicy, reason: str, by: Access) -> UUID | None:
     """Let a weaker policy wait; None where nobody has to approve it. The caller has locked the organization."""
     before = policy_of(organization)
-    needed = max(before.approvals_needed)
+    needed = before.most_approvals
     if not needed or by.is_operator:
         return None
     request = open_request(
@@ -82,12 +82,10 @@ class PolicyChanges:
         return _proposal(before, kept)
 
     def apply(self, request: ApprovalRequest, by: Access) -> None:
+        organization = Organization.objects.get(pk=request.organization_id)
+        _, after = organizations.judged(organization, _nested(request.diff["changes"]))
         organizations.apply_policy(
-            Organization.objects.get(pk=request.organization_id),
-            changes=_nested(request.diff["changes"]),
-            reason=request.reason,
-            approval=request.pk,
-            by=by,
+            organization, after=after, reason=request.reason, approval=request.pk, by=by
         )
 
     def discard(self, request: ApprovalRequest, by: Access, *, reason: str) -> None:

@@ -56,6 +56,11 @@ class OrganizationPolicy:
     def request_lifetime(self) -> timedelta:
         return timedelta(hours=self.request_hours)
 
+    @property
+    def most_approvals(self) -> int:
+        """What the riskiest token needs; so many must approve a weaker policy too."""
+        return max(self.approvals_needed)
+
     def approvals_for(self, risk: Risk) -> int:
         needed: int = self.approvals_needed[risk]
         return needed

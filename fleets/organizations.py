@@ -15,6 +15,8 @@ from fleets.deciders import members_who_decide
 from fleets.models import Membership, Organization, User
 from fleets.organization_policy import OrganizationPolicy, parsed, policy_of, told, weakened
 
+NOT_YOUR_POLICY = "You may not change this organization's policy."
+
 
 @verb(Action.ORGANIZATION_OPENED)
 def open_organization(*, slug: str, name: str, owner: User, by: Access) -> Organization:
@@ -49,18 +51,18 @@ def set_policy(
 
     Conflict where more approvals are asked for than there can ever be. What changes nothing is done already.
     """
-    require(policy.may_set_policy(by, organization), "You may not change this organization's policy.")
     version = organization.version
     fresh = currency.lock(organization)
     by.refresh()
+    require(policy.may_set_policy(by, fresh), NOT_YOUR_POLICY)
     if fresh.version != version:
         raise Conflict("It was changed meanwhile. Read it again, then decide.")
-    before, after = proposed(fresh, changes, by=by)
+    before, after = judged(fresh, changes)
     if after == before:
         return None
     if weakened(before, after) and (waits := consequences.policy_weakened(fresh, after, reason, by)):
         return waits
-    apply_policy(organization, changes=changes, reason=reason, by=by)
+    apply_policy(organization, after=after, reason=reason, by=by)
     return None
 
 
@@ -68,7 +70,14 @@ def proposed(
     organization: Organization, changes: dict[str, Any], *, by: Access
 ) -> tuple[OrganizationPolicy, OrganizationPolicy]:
     """The policy before and after changes that could be made: of whoever may not make them they are refused."""
-    require(policy.may_set_policy(by, organization), "You may not change this organization's policy.")
+    require(policy.may_set_policy(by, organization), NOT_YOUR_POLICY)
+    return judged(organization, changes)
+
+
+def judged(
+    organization: Organization, changes: dict[str, Any]
+) -> tuple[OrganizationPolicy, OrganizationPolicy]:
+    """As `proposed`, whoever makes them."""
     before = policy_of(organization)
     after = parsed(changes, before=before)
     _require_quorum(organization, before, after)
@@ -78,15 +87,13 @@ def proposed(
 def apply_policy(
     organization: Organization,
     *,
-    changes: dict[str, Any],
+    after: OrganizationPolicy,
     reason: str = "",
     approval: UUID | None = None,
     by: Access,
 ) -> None:
-    """For verbs that hold the organization's lock: the change holds from now on."""
+    """For verbs that hold the organization's lock and have `judged` it: it holds from now on."""
     before = policy_of(organization)
-    after = parsed(changes, before=before)
-    _require_quorum(organization, before, after)
     currency.claim(organization)
     organization.policy = after.as_json()
     organization.save(update_fields=["policy"])
@@ -115,8 +122,8 @@ def _require_quorum(
     organization: Organization, before: OrganizationPolicy, after: OrganizationPolicy
 ) -> None:
     """Nobody decides on their own request: it takes one more than the approvals asked for. Asked where that grows."""
-    needed = max(after.approvals_needed)
-    is_harder = needed > max(before.approvals_needed) or before.deciders - after.deciders
+    needed = after.most_approvals
+    is_harder = needed > before.most_approvals or bool(before.deciders - after.deciders)
     is_harder = is_harder or (before.self_approval and not after.self_approval)
     if not needed or not is_harder:
         return

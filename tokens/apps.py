@@ -12,7 +12,8 @@ class TokensConfig(AppConfig):
         from audit import triggers
         from config.edge import health
         from fleets import consequences
-        from tokens import lifecycle, peppers, requests, revocation, tracked, upkeep, waiting
+        from tokens import lifecycle, peppers, readiness, requests, revocation, tracked, waiting
+        from tokens.api.serializers import read_narrowing
 
         triggers.register(
             triggers.Trigger(
@@ -31,8 +32,8 @@ class TokensConfig(AppConfig):
                 naming_role=lifecycle.naming_role,
             )
         )
-        subjects.register(waiting.ISSUE, requests.TokenIssues())
-        subjects.register(waiting.CHANGE, requests.TokenChanges())
+        subjects.register(waiting.ISSUE, requests.TokenIssues(read_narrowing))
+        subjects.register(waiting.CHANGE, requests.TokenChanges(read_narrowing))
         tracked.register()
-        upkeep.register()
+        readiness.register()
         health.register("peppers", peppers.problem)

@@ -56,7 +56,7 @@ def preview(organization: Organization, changes: dict[str, Any], *, by: Access) 
     return Preview(
         told(before, after),
         weaker,
-        max(before.approvals_needed) if weaker and not by.is_operator else 0,
+        before.most_approvals if weaker and not by.is_operator else 0,
         len(why),
         [(tokens[key], why[key]) for key in named if key in tokens],
     )

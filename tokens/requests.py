@@ -4,12 +4,10 @@ The handlers of `token_issue` and `token_change`; how a request is opened is in 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
-
-from rest_framework.exceptions import ValidationError
 
 from approvals.models import ApprovalRequest, Ids
 from approvals.subjects import Offer, Proposal, Row
@@ -17,20 +15,20 @@ from audit.actions import Action
 from audit.trail import record
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.problems import translated
-from config.edge.refusals import Conflict, DomainError, Invalid, Refused
+from config.edge.refusals import Conflict, Invalid, Refused
 from fleets import currency, places
 from fleets.access import PersonAccess
 from fleets.models import User
 from fleets.paths import is_vms
-from tokens import changes, lifecycle, limits, revocation, verification, waiting
-from tokens.api.serializers import NarrowingSerializer
+from tokens import changes, decision, lifecycle, limits, revocation, verification, waiting
 from tokens.authentication import TokenAccess
-from tokens.decision import DerivedStatus
+from tokens.changes import Edit
+from tokens.decision import Ask
 from tokens.effects import effect_of
 from tokens.kinds import ACTS_AS_OWNER
 from tokens.models import Token
-from tokens.spec import Spec, spec_from, spec_of
+from tokens.restrictions import Restrictions
+from tokens.spec import Spec, own_roles, spec_from, spec_of
 from tokens.told import in_words, label_of
 from tokens.verification import Proven
 
@@ -39,11 +37,20 @@ REASONS: dict[str, Token.Reason] = {
     ApprovalRequest.Status.WITHDRAWN: Token.Reason.WITHDRAWN,
     ApprovalRequest.Status.LAPSED: Token.Reason.LAPSED,
 }
+# What a token that asked is held to, wherever and whenever it would call.
+WORKS = (decision.status, decision.owner, decision.organization_policy)
 EMPTY: tuple[Any, ...] = (None, "", [], False)
+
+
+# What an approval of less says, as an edit of what was asked for, which is restricted like that. Invalid names fields.
+Reading = Callable[[dict[str, Any], Restrictions], Edit]
 
 
 class _OfTokens(ABC):
     """What the two have in common."""
+
+    def __init__(self, read: Reading) -> None:
+        self.read = read
 
     def lock(self, request: ApprovalRequest) -> None:
         """In the one order. The organization first: what is asked for may name vmids."""
@@ -91,7 +98,7 @@ class _OfTokens(ABC):
         is as it was asked for."""
         token = _token(request)
         before, asked = self.specs(request, token)
-        less = _meant(token, asked, narrowed, _asker(request) or PersonAccess(request.requested_by))
+        less = self._meant(token, asked, narrowed, _asker(request) or PersonAccess(request.requested_by))
         if less.as_json() == asked.as_json():
             raise Invalid.field("narrowed", "This is all of it; approve it as it is.", "not_narrower")
         if words := effect_of(asked, less).gained:
@@ -99,6 +106,15 @@ class _OfTokens(ABC):
         if not effect_of(before, less, had_expired=token.expired_at is not None).widens:
             raise Invalid.field("narrowed", "Nothing would be left; reject it instead.", "not_narrower")
         return self.proposed(request, token, less, by)
+
+    def _meant(self, token: Token, asked: Spec, narrowed: dict[str, Any], meaning: Access) -> Spec:
+        """What was asked for, with other values of the fields that `narrowed` names; errors name them below it."""
+        try:
+            change = self.read(narrowed, asked.restrictions)
+            return changes.after(token.organization, token.owner, asked, change, meaning)
+        except Invalid as refusal:
+            errors = (replace(each, field=f"narrowed.{each.field}".rstrip(".")) for each in refusal.errors)
+            raise Invalid(refusal.detail, code=refusal.code, errors=tuple(errors)) from None
 
     @abstractmethod
     def specs(self, request: ApprovalRequest, token: Token) -> tuple[Spec, Spec]:
@@ -118,7 +134,7 @@ class TokenIssues(_OfTokens):
         asked = waiting.asked_of(request)
         meant = {"grants"} if asked["lifetime"] is not None else {"grants", "expires_at"}
         return [
-            (label_of(name).capitalize(), "", in_words(name, value) if value != [] else NOTHING)
+            (label_of(name).capitalize(), "", in_words(name, value))
             for name, value in sorted(asked.items())
             if value not in EMPTY or name in meant
         ]
@@ -178,10 +194,12 @@ def _require_unchanged(is_same: bool) -> None:
 
 
 def _require_rows_mean_the_same(request: ApprovalRequest, before: Spec, asked: Spec) -> None:
-    """No machine has come to bear the vmid of a row that would be stored as a free path; no role is gone."""
+    """No machine has come to bear the vmid of a row that would be stored as a free path; no role is gone, nor gives
+    something else."""
     for row in set(asked.access.rows or ()) - set(before.access.rows or ()):
         is_same = not is_vms(row.path) or places.resolved(request.organization_id, row.path) == row.path
         _require_unchanged(is_same and (not row.role or row.role in asked.access.roles))
+    _require_unchanged(own_roles(before, asked) == request.diff["roles"])
 
 
 def _asker(request: ApprovalRequest) -> Access | None:
@@ -191,7 +209,7 @@ def _asker(request: ApprovalRequest) -> Access | None:
         token = Token.objects.deciding().get(pk=token_id)
         newest = token.secrets.order_by("-generation")[0]
         proven = Proven(token, newest, verification.compiled_record(token, newest))
-        if token.derived_status != DerivedStatus.ACTIVE or not proven.record.owner_active:
+        if any(check(proven.record, Ask(None, None, now())) for check in WORKS):
             raise _lost("the token that asked for it does not work any more")
         return TokenAccess(proven)
     if user_id is None:
@@ -212,20 +230,6 @@ def _require_still_may(token: Token, asked: Spec, by: Access) -> None:
 
 def _lost(why: str) -> Conflict:
     return Conflict(f"Who asked for it could not do it now: {why}.", code="requester_lost_right")
-
-
-def _meant(token: Token, asked: Spec, narrowed: dict[str, Any], meaning: Access) -> Spec:
-    """What was asked for, with other values of the fields that `narrowed` names; errors name them below it."""
-    try:
-        body = NarrowingSerializer(data=narrowed)
-        body.is_valid(raise_exception=True)
-        change = body.edit_of(asked.restrictions)
-        return changes.after(token.organization, token.owner, asked, change, meaning)
-    except (ValidationError, Invalid) as error:
-        refusal = translated(error)
-        assert isinstance(refusal, DomainError)
-        errors = (replace(each, field=f"narrowed.{each.field}".rstrip(".")) for each in refusal.errors)
-        raise Invalid(refusal.detail, code=refusal.code, errors=tuple(errors)) from None
 
 
 def _carry_out(request: ApprovalRequest, token: Token, after: Spec, by: Access) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from config.edge.problems import translated
 from config.edge.serializers import StrictSerializer, Text
 from fleets.api.rule_serializers import Scopes
 from fleets.models import NAME, User
@@ -155,6 +156,18 @@ class NarrowingSerializer(AccessFields):
             expires_at=data.get("expires_at", UNCHANGED),
             restrictions=UNCHANGED if less == asked else less,
         )
+
+
+def read_narrowing(narrowed: dict[str, Any], asked: Restrictions) -> Edit:
+    """For the handlers of requests: how much is approved, by `NarrowingSerializer`; Invalid names the fields."""
+    body = NarrowingSerializer(data=narrowed)
+    try:
+        body.is_valid(raise_exception=True)
+    except serializers.ValidationError as error:
+        refusal = translated(error)
+        assert refusal is not None
+        raise refusal from None
+    return body.edit_of(asked)
 
 
 def named_restrictions(data: dict[str, Any], others: Restrictions) -> Restrictions:

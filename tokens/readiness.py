@@ -1,10 +1,9 @@
-"""Registers the work that waits for the worker, and what `/readyz` and `/metrics` tell of it and of tokens."""
+"""What `/readyz` and `/metrics` tell of tokens, and the work of theirs that waits for the worker."""
 
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Q
 
-from approvals.models import ApprovalRequest
 from audit import outbox
 from audit.actions import Action
 from audit.models import Event
@@ -24,8 +23,6 @@ def register() -> None:
     outbox.register(emergency.KIND, emergency.ask_for_ends)
     health.register_due("expiries", oldest_expiry, may_wait=timedelta(minutes=2))
     health.register_due("emergency_ends", oldest_emergency_end, may_wait=timedelta(minutes=1))
-    health.register_due("requests", oldest_lapse, may_wait=timedelta(minutes=5))
-    metrics.register(approvals_open)
     metrics.register(tokens_by_status)
     metrics.register(verifications)
 
@@ -36,17 +33,6 @@ def oldest_expiry() -> datetime | None:
 
 def oldest_emergency_end() -> datetime | None:
     return emergency.due(now()).values_list("ends_at", flat=True).first()
-
-
-def oldest_lapse() -> datetime | None:
-    """Since when the oldest request for approval has been out of time without that being recorded."""
-    late = ApprovalRequest.objects.open().filter(expires_at__lte=now()).order_by("expires_at")
-    return late.values_list("expires_at", flat=True).first()
-
-
-def approvals_open() -> Figure:
-    count = float(ApprovalRequest.objects.open().count())
-    return Figure("approvals_open", "Requests for approval that nobody has settled.", values={"": count})
 
 
 def tokens_by_status() -> Figure:
