@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from config.edge.networks import Address, parse_address
 from config.edge.destinations import Destination, NotAllowed, parse, require_reachable
+from config.edge.networks import Address, parse_address
 
 TIME_LIMIT = 10.0  # seconds, from the name to the last byte
 HEADER_LIMIT = 16 * 1024  # bytes of the answer before its body

@@ -61,8 +61,12 @@ def test_a_webhook_is_added_and_its_secret_shown_once(acme: Organization) -> Non
     assert "must not be reached" in text_of(wrong)
     assert re.search(r"whsec_[A-Za-z0-9+/=]{44}", text_of(made))
     assert "no-store" in made["Cache-Control"]
+    assert re.search(r'src="[^"]*edge/secret\b', text_of(made)), "leaving the page wipes the secret"
     assert (again.status_code, "whsec_" in text_of(again)) == (409, False)
     endpoint = WebhookEndpoint.objects.get()
+    assert f'The secret of <a href="{HOOKS}{endpoint.pk}/change/">Chat</a> is not shown again.' in text_of(
+        again
+    )
     assert endpoint.actions == ["token.*", "approval.granted"]
     page = text_of(client.get(f"{HOOKS}{endpoint.pk}/change/"))
     assert "whsec_" not in page
