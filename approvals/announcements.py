@@ -62,8 +62,12 @@ def _to_who_decides(payload: dict[str, Any]) -> mail.Letter | None:
 
 @mail.writer("approval_settled")
 def _to_who_asked(payload: dict[str, Any]) -> mail.Letter | None:
+    """As long as they may see how it ended: who left, or is suspended, reads nothing of the organization any more."""
     request = _request(payload)
     if request is None or request.is_open:
+        return None
+    asked = User.objects.active().filter(pk=request.requested_by_id).first()
+    if asked is None or request.organization_id not in PersonAccess(asked).organization_ids():
         return None
     ends = {
         "status": request.status,
@@ -75,7 +79,7 @@ def _to_who_asked(payload: dict[str, Any]) -> mail.Letter | None:
             if vote.voided_at is None
         ],
     }
-    return mail.Letter(request.requested_by.email, _values(request, request.requested_by) | ends)
+    return mail.Letter(asked.email, _values(request, asked) | ends)
 
 
 def _request(payload: dict[str, Any]) -> ApprovalRequest | None:

@@ -23,9 +23,12 @@ def watch() -> None:
 
 
 def each(rows: ApprovalRequestQuerySet, act: Callable[[ApprovalRequest], object]) -> None:
-    """A batch of them, the oldest end first. One that was moved on meanwhile holds up no other."""
+    """A batch of them, the oldest end first. One that was moved on meanwhile, or fails, holds up no other."""
     for request in rows.order_by("expires_at", "pk")[:BATCH]:
         try:
             act(request)
         except Conflict as refusal:  # somebody was faster
             log.info("a request had moved on", extra={"request": str(request.pk), "code": refusal.code})
+        except Exception as error:  # of which only its kind is told: it may repeat what it read
+            told = {"request": str(request.pk), "error": type(error).__name__}
+            log.error("a request could not be moved on", extra=told)

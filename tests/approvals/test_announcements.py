@@ -11,6 +11,7 @@ from approvals.models import ApprovalRequest
 from audit import deliveries
 from audit.models import OutboxRow
 from fleets import access, membership
+from fleets.models import User
 from tests.approvals.conftest import Place
 from tests.approvals.test_requests import ago
 from tests.factories import make_request, make_superuser, need_approvals, operator, session
@@ -100,6 +101,31 @@ def test_who_asked_is_told_that_its_subject_ended_unless_they_ended_it(place: Pl
             assert (
                 "Nothing of it was done: something newer took its place, or what it was about" in letter.body
             )
+
+
+def test_who_left_or_is_inactive_is_told_nothing_and_a_superuser_is(place: Place) -> None:
+    root = make_superuser(email="root@example.org")
+    for asker, leaves, told in (
+        (root, lambda: None, ["root@example.org"]),
+        (place.admin, lambda: None, ["admin@example.org"]),
+        (
+            place.admin,
+            lambda: membership.leave(place.acme.memberships.get(user=place.admin), by=operator),
+            [],
+        ),
+    ):
+        request = make_request(place.acme, by=asker)
+        sent()
+        decisions.reject(request, digest=request.diff_digest, comment="For us", by=session(place.ada))
+        leaves()
+        assert [to for to, subject in sent() if subject.startswith("Your request")] == told
+        assert owed() == []
+
+    request = make_request(place.acme, by=root)
+    sent()
+    decisions.reject(request, digest=request.diff_digest, comment="For us", by=session(place.ada))
+    User.objects.filter(pk=root.pk).update(is_active=False)
+    assert sent() == []
 
 
 def test_who_may_still_decide_is_reminded(place: Place) -> None:

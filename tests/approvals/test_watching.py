@@ -2,8 +2,9 @@
 
 import pytest
 from django.core.management import call_command
+from django.db import transaction
 
-from approvals import watching
+from approvals import requests, watching
 from approvals.models import ApprovalRequest
 from approvals.tasks import watch_requests
 from config.celery import app
@@ -79,6 +80,26 @@ def test_one_that_somebody_moved_on_meanwhile_holds_up_no_other(db: None) -> Non
     watching.each(ApprovalRequest.objects.overdue(), act)
 
     assert asked == [first.pk, second.pk]
+
+
+def test_one_that_fails_for_any_reason_holds_up_no_other_and_is_told(
+    db: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = waiting(-5, -1)
+    waiting(-5, 0)
+
+    def act(request: ApprovalRequest) -> None:
+        with transaction.atomic():
+            requests.lapse(request, by=watching.WATCH)
+            if request.pk == first.pk:
+                raise LookupError("words that stay here")
+
+    watching.each(ApprovalRequest.objects.overdue(), act)
+
+    assert [row.status for row in ApprovalRequest.objects.order_by("expires_at")] == ["open", "lapsed"]
+    [told] = [line for line in caplog.records if line.levelname == "ERROR"]
+    assert (told.__dict__["request"], told.__dict__["error"]) == (str(first.pk), "LookupError")
+    assert "words" not in caplog.text
 
 
 def test_it_is_in_the_schedule_under_its_name() -> None:
