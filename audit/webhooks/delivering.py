@@ -110,6 +110,9 @@ def _attempt(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> bool:
     except Unavailable as refusal:  # the key can't be made here
         _put_off(endpoint, delivery, refusal.detail)
         return False
+    except Exception as error:  # of which only its kind is kept: it may repeat what it read
+        _put_off(endpoint, delivery, f"The message could not be made or sent ({type(error).__name__}).")
+        return False
     if isinstance(outcome, outgoing.Failure):
         _put_off(endpoint, delivery, outcome.detail)
     elif 200 <= outcome.status < 300:
@@ -127,14 +130,30 @@ def _put_off(endpoint: WebhookEndpoint, delivery: WebhookDelivery, error: str) -
     at = now()
     last = delivery.owed_since + GIVEN_UP_AFTER
     log.warning("a webhook was not taken", extra={"endpoint": str(endpoint.pk), "delivery": delivery.pk})
+    wait = WAITS[min(delivery.attempts, len(WAITS) - 1)]
     if at < last:
-        wait = WAITS[min(delivery.attempts, len(WAITS) - 1)]
         _note(delivery, due_at=min(at + wait, last), last_error=error[:200])
-        return
+    else:
+        _give_up(endpoint, delivery, error[:200], go_on_at=at + wait)
+
+
+def _give_up(endpoint: WebhookEndpoint, delivery: WebhookDelivery, error: str, *, go_on_at: datetime) -> None:
+    """The first, and with it whatever has been owed as long. The next waits as the first would have: an endpoint that
+    does not answer costs one try a wait, however much it is owed."""
+    dead = {"state": WebhookDelivery.State.DEAD, "last_error": error}
     with transaction.atomic():
-        if _note(delivery, state=WebhookDelivery.State.DEAD, last_error=error[:200]):
-            data = {"event": str(delivery.event_id), "action": delivery.action, "error": error[:200]}
-            record(Action.DELIVERY_GIVEN_UP, by=deliveries.WORKER, target=endpoint, data=data)
+        if not _note(delivery, **dead):
+            return
+        others = endpoint.deliveries.pending().filter(owed_since__lte=now() - GIVEN_UP_AFTER).update(**dead)
+        following = endpoint.deliveries.pending().order_by("pk").values_list("pk", flat=True).first()
+        endpoint.deliveries.pending().filter(pk=following).update(due_at=go_on_at)
+        data = {
+            "event": str(delivery.event_id),
+            "action": delivery.action,
+            "error": error,
+            "others": others,
+        }
+        record(Action.DELIVERY_GIVEN_UP, by=deliveries.WORKER, target=endpoint, data=data)
 
 
 def _disable(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> None:

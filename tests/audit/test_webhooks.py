@@ -13,7 +13,7 @@ from audit import tasks
 from audit.actions import Action
 from audit.models import Event, WebhookDelivery, WebhookEndpoint
 from audit.trail import record
-from audit.webhooks import delivering, endpoints
+from audit.webhooks import delivering, endpoints, messages, queue
 from config.edge.clock import at, now
 from config.edge.refusals import Refused
 from fleets import organizations
@@ -261,6 +261,65 @@ def test_the_first_is_tried_later_each_time_for_three_days_and_then_the_next_goe
     assert (event.target_type, event.actor_id) == ("webhook", "deliveries")
     assert event.data["error"] == "It answered 503."
     assert states(revealed) == [("organization.changed", DEAD), ("organization.changed", PENDING)]
+
+
+def test_what_a_dead_receiver_is_owed_for_too_long_is_given_up_at_once_and_the_rest_waits(
+    acme: Organization,
+) -> None:
+    with Receiver(status=503) as receiver:
+        revealed = listen(acme, receiver, "organization.changed")
+        deliveries = revealed.endpoint.deliveries
+        other = listen(acme, receiver, "organization.changed", enabled=False).endpoint
+        for name in ("One", "Two", "Three"):
+            rename(acme, name)
+        WebhookEndpoint.objects.filter(pk=other.pk).update(enabled=True)
+        queue.owe_to([other], "organization.changed", [last_event(action="organization.changed").pk])
+        WebhookEndpoint.objects.filter(pk=other.pk).update(enabled=False)
+        start = now()
+        with at(start + timedelta(days=2)):
+            rename(acme, "Four")
+        deliveries.filter(pk=deliveries.order_by("pk")[0].pk).update(attempts=12)
+        with at(start + timedelta(days=3, seconds=1)):
+            delivering.deliver()
+            assert (len(receiver.got), delivering.deliver()) == (1, 0)
+            assert len(receiver.got) == 1, "nothing more is due"
+            assert head_due(revealed.endpoint) - now() == pytest.approx(
+                timedelta(hours=12), abs=timedelta(seconds=5)
+            )
+        receiver.status = 200
+        with at(start + timedelta(days=3, hours=12, minutes=1)):
+            assert delivering.deliver() == 1
+
+    rows = list(deliveries.order_by("pk"))
+    assert [row.state for row in rows] == [DEAD, DEAD, DEAD, DELIVERED]
+    assert [row.attempts for row in rows] == [13, 0, 0, 1]
+    assert {row.last_error for row in rows[:3]} == {"It answered 503."}
+    assert other.deliveries.get().state == PENDING, "another's are not touched"
+    [event] = Event.objects.filter(action="delivery.given_up")
+    assert (event.data["event"], event.data["others"]) == (str(rows[0].event_id), 2)
+
+
+def test_a_message_that_cannot_be_made_is_put_off_and_in_the_end_given_up(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> bytes:
+        raise LookupError("words that stay here")
+
+    monkeypatch.setattr(messages, "body_of", fails)
+    with Receiver() as receiver:
+        revealed = listen(acme, receiver, "organization.changed")
+        rename(acme, "One")
+        assert delivering.deliver() == 0
+        row = revealed.endpoint.deliveries.get()
+        assert (row.state, row.attempts) == (PENDING, 1)
+        assert row.last_error == "The message could not be made or sent (LookupError)."
+        assert row.due_at > now()
+        with at(now() + timedelta(days=3, seconds=1)):
+            delivering.deliver()
+
+    assert states(revealed) == [("organization.changed", DEAD)]
+    assert receiver.connections == 0
+    assert events(action="delivery.given_up") == ["delivery.given_up allowed"]
 
 
 def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_is_owed_once_it_is_enabled(
