@@ -39,7 +39,7 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
     """Edit a token. Narrowing needs the right to manage it; widening, the right to issue the result now.
 
     A widening that the policy wants approved waits as a whole: the token is as it was, but `has_waiting_change`. Any
-    edit supersedes a change that waits.
+    edit supersedes a change that waits; where something waits, one that changes nothing does nothing.
     """
     is_itself = by.token_id == token.pk
     require(is_itself or policy.may_manage(by, token), NOT_YOURS)
@@ -57,6 +57,9 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
     effect = effect_of(before, after, had_expired=token.expired_at is not None)
     only_narrows = change.is_of_access_only and not effect.widens
     require(only_narrows or not is_itself, "A token only narrows itself.", "widens_itself")
+    if after.as_json() == before.as_json() and waiting.says_it_already(token, after):
+        waiting.lock_as_read(token)
+        return token.presented()
     if effect.widens:
         limits.lock_owner(token.organization, token.owner, by)
         require_may_widen(token, after, role, by)

@@ -11,7 +11,7 @@ from django.db import transaction
 from approvals.subjects import digest_of
 from config.edge.clock import now
 from fleets.models import Machine
-from fleets.roles import book
+from fleets.roles import BUILT_IN, book
 from fleets.scopes import Risk, Scope
 from tokens.models import Token
 from tokens.restrictions import UNRESTRICTED, Restrictions, from_stored
@@ -111,6 +111,18 @@ def spec_from(data: Mapping[str, Any], organization_id: UUID) -> Spec:
         rotate_every=_span(data["rotate_every"]),
         restrictions=from_stored(data["allowed_networks"], data["rate_limit"], data["access_windows"]),
     )
+
+
+def own_roles(*specs: Spec) -> dict[str, dict[str, list[str]]]:
+    """{role: {path: the scopes it gives there}}, of the organization's own roles that rows name: what a row gives by
+    one is said nowhere else. One that was removed gives nothing."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for access in (spec.access for spec in specs):
+        for row in access.rows or ():
+            if row.role and row.role not in BUILT_IN:
+                scopes = access.roles.scopes(row.role, row.path)
+                found.setdefault(row.role, {})[row.path] = sorted(scopes)
+    return found
 
 
 def columns_of(spec: Spec) -> dict[str, Any]:

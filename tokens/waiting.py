@@ -22,7 +22,7 @@ from fleets.scopes import Risk
 from tokens.effects import effect_of, until
 from tokens.expiry import format_duration
 from tokens.models import Token, TokenSecret
-from tokens.spec import Spec, columns_of, spec_of
+from tokens.spec import Spec, columns_of, own_roles, spec_of
 
 ISSUE = "token_issue"
 CHANGE = "token_change"
@@ -47,7 +47,7 @@ def open_issue(token: Token, *, needed: int, reason: str, by: Access) -> None:
 def open_change(token: Token, before: Spec, after: Spec, *, needed: int, reason: str, by: Access) -> Token:
     """Let a change of a token wait, which stays as it is. Conflict where it was changed since it was read."""
     _require_storable(token, after)
-    _lock_as_read(token)
+    lock_as_read(token)
     proposal = of_change(token, before, after, asked_by=asker(by))
     _open(CHANGE, token, proposal, needed=needed, reason=reason, by=by)
     return token
@@ -67,6 +67,15 @@ def note_edit(token: Token, after: Spec, *, widens: bool, by: Access) -> None:
     needed = max(1, rules_of(token.organization).approvals_for(after.risk))
     proposal = of_issue(token, after, asked_by=asked_by)
     requests.rewrite(request, proposal, needed=needed, originators=shown_to(by.token_id), by=by)
+
+
+def says_it_already(token: Token, spec: Spec) -> bool:
+    """Whether something waits that an edit to what is stored would only disturb. What a pending token's roles give may
+    be something else by now, and then its request has to say so."""
+    request = token.open_request
+    if request is None:
+        return False
+    return token.has_waiting_change or own_roles(spec) == request.diff["roles"]
 
 
 def forget(token: Token) -> None:
@@ -96,7 +105,8 @@ def asker(by: Access) -> dict[str, str | None]:
 
 def of_issue(token: Token, spec: Spec, *, asked_by: dict[str, str | None]) -> Proposal:
     changes = {name: [None, value] for name, value in spec.as_json().items()}
-    return Proposal(spec.risk, _diff(ISSUE, token, None, changes, asked_by), (*_described(spec),))
+    about = {"roles": own_roles(spec), "changes": changes}
+    return Proposal(spec.risk, _diff(ISSUE, token, None, asked_by, about), (*_described(spec),))
 
 
 def of_change(token: Token, before: Spec, after: Spec, *, asked_by: dict[str, str | None]) -> Proposal:
@@ -107,8 +117,11 @@ def of_change(token: Token, before: Spec, after: Spec, *, asked_by: dict[str, st
         *(f"gains {words}" for words in effect.gained),
         *(f"loses {words}" for words in effect.lost),
         *_renamed(before, after),
+        *_stays(after, changes),
     )
-    return Proposal(after.risk, _diff(CHANGE, token, before.digest, changes, asked_by), words)
+    # The whole of it too: what makes the change risky may have been loosened before, when it was of low risk.
+    about = {"roles": own_roles(before, after), "changes": changes, "result": new}
+    return Proposal(after.risk, _diff(CHANGE, token, before.digest, asked_by, about), words)
 
 
 def asked_of(request: ApprovalRequest) -> dict[str, Any]:
@@ -131,7 +144,7 @@ def _open(kind: str, token: Token, proposal: Proposal, *, needed: int, reason: s
 
 
 def _diff(
-    kind: str, token: Token, base: str | None, changes: dict[str, list[Any]], asked_by: dict[str, str | None]
+    kind: str, token: Token, base: str | None, asked_by: dict[str, str | None], about: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "kind": kind,
@@ -140,11 +153,12 @@ def _diff(
         "base_version": token.version,
         "base": base,
         "asked_by": asked_by,
-        "changes": changes,
+        **about,
     }
 
 
-def _lock_as_read(token: Token) -> None:
+def lock_as_read(token: Token) -> None:
+    """Conflict where it was changed since it was read."""
     fresh = currency.lock(token)
     if (fresh.version, fresh.status) != (token.version, token.status):
         raise Conflict("It was changed meanwhile. Read it again, then decide.")
@@ -168,16 +182,31 @@ def _described(spec: Spec) -> list[str]:
     else:
         same = replace(spec, access=Spec().access)
         may = list(effect_of(same, spec).gained)
+    return [
+        *(f"may use {words}" for words in may),
+        *(f"works {words}" for words in _works(spec).values() if words),
+    ]
+
+
+def _stays(after: Spec, changes: Collection[str]) -> list[str]:
+    """Until when, from where, how often and when it works besides: what the change does not touch."""
+    told = [words for field, words in _works(after).items() if words and field not in changes]
+    return [f"then works {', '.join(told)}"] if told else []
+
+
+def _works(spec: Spec) -> dict[str, str]:
+    """{field: until when, from where, how often and when, in words}; no words where nothing limits it."""
     ends = until(spec.expires_at) if spec.lifetime is None else f"for {format_duration(spec.lifetime)}"
     restricted = spec.restrictions
     networks, windows = restricted.networks, restricted.windows
-    return [
-        *(f"may use {words}" for words in may),
-        f"works {ends}" + ("" if spec.lifetime is None else " from its approval"),
-        "works from any network" if networks is None else f"works only from {', '.join(map(str, networks))}",
-        *([] if restricted.rate is None else [f"works at most {restricted.rate}"]),
-        *([] if windows is None else [f"works only {'; '.join(map(str, windows))} UTC"]),
-    ]
+    return {
+        "expires_at": ends + ("" if spec.lifetime is None else " from its approval"),
+        "allowed_networks": "from any network"
+        if networks is None
+        else f"only from {', '.join(map(str, networks))}",
+        "rate_limit": "" if restricted.rate is None else f"at most {restricted.rate}",
+        "access_windows": "" if windows is None else f"only {'; '.join(map(str, windows))} UTC",
+    }
 
 
 def _renamed(before: Spec, after: Spec) -> list[str]:

@@ -190,9 +190,13 @@ def lock_vmids(organization: Organization, wish: Wish) -> None:
 
 
 def rows_as_json(rows: Iterable[GrantWish] | None) -> list[dict[str, object]] | None:
+    """By path, which no two rows share: in whatever order they were asked for, they are the same."""
     if rows is None:
         return None
-    return [{"path": row.path, "role": row.role or None, "propagate": row.propagate} for row in rows]
+    return [
+        {"path": row.path, "role": row.role or None, "propagate": row.propagate}
+        for row in sorted(rows, key=lambda row: row.path)
+    ]
 
 
 def _require_consistent(wish: Wish, owner: Owner) -> None:

@@ -506,6 +506,7 @@ def test_a_change_waits_as_a_whole_with_what_it_takes_away(world: World, approve
         f"gains machines:write on {EDGE}",
         f"loses machines:read on {EDGE}",
         f"is called renamed, not {issued.token.name}",
+        f"then works until {until(issued)}, from any network",
     ]
     approve(issued, approver)
     assert (present(issued).name, present(issued).scopes) == (
@@ -682,6 +683,7 @@ def test_less_of_a_change_is_approved_by_all_who_have_to(world: World, approver:
     assert request_of(issued).diff_words == [
         f"gains use for ever, not until {until(issued)}",
         f"gains commands:execute on {EDGE}",
+        "then works from any network",
     ]
     approve(issued, other)
     assert (present(issued).scopes, present(issued).expires_at) == (sorted(EXECUTE), None)
