@@ -65,7 +65,7 @@ def reject(request: ApprovalRequest, *, digest: str, comment: str, by: Access) -
 def _decidable(request: ApprovalRequest, digest: str, by: Access) -> tuple[ApprovalRequest, Ids]:
     """The request under its locks, so that racing votes queue, and who is behind it; checked for who decides, and on
     what."""
-    fresh = requests.locked_open(request, by)
+    fresh = requests.locked(request, by)
     behind = standing.behind(fresh)
     policy.require_may_decide(by, fresh, behind)
     requests.require_waiting(fresh)

@@ -124,7 +124,7 @@ def end_all(subject_type: str, ids: Iterable[str], *, reason: str, by: Access) -
 @verb(Action.APPROVAL_WITHDRAWN)
 def withdraw(request: ApprovalRequest, *, reason: str = "", by: Access) -> ApprovalRequest:
     """Take one's own request back."""
-    fresh = locked_open(request, by)
+    fresh = locked(request, by)
     policy.require_may_withdraw(by, fresh)
     require_open(fresh)
     return _ended(fresh, ApprovalRequest.Status.WITHDRAWN, Action.APPROVAL_WITHDRAWN, reason, by)
@@ -133,7 +133,7 @@ def withdraw(request: ApprovalRequest, *, reason: str = "", by: Access) -> Appro
 @verb(Action.APPROVAL_LAPSED)
 def lapse(request: ApprovalRequest, *, by: Access) -> ApprovalRequest:
     """Record that nobody decided in time. Since then it could not be decided any more; this tells who asked."""
-    fresh = locked_open(request, by)
+    fresh = locked(request, by)
     require_open(fresh)
     if fresh.is_in_time:
         raise IllegalMove("This request is still in time.")
@@ -152,7 +152,7 @@ def remind(request: ApprovalRequest, *, by: Access) -> None:
     announcements.reminded(fresh)
 
 
-def locked_open(request: ApprovalRequest, by: Access) -> ApprovalRequest:
+def locked(request: ApprovalRequest, by: Access) -> ApprovalRequest:
     """The request as it is now, under the locks of its subject and its own; the caller's rights are read again."""
     handler_of(request).lock(request)
     fresh = currency.lock(request)

@@ -1,7 +1,7 @@
 """System checks of the settings: combinations that would be unsafe, each with what to do about it."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from django.apps import AppConfig
@@ -9,8 +9,10 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
+from config.edge.networks import of_setting
+
 SHORTEST_PEPPER = 32  # bytes: as long as the digest that it keys
-WIDEST_PROXY = {4: 8, 6: 16}  # prefix lengths: a network wider than this is no list of proxies
+WIDEST = {4: 8, 6: 16}  # prefix lengths: a network wider than this names nobody in particular
 
 Apps = Sequence[AppConfig] | None
 
@@ -31,53 +33,47 @@ def check_peppers(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_trusted_proxies(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
-    return [message for text in settings.TRUSTED_PROXIES if (message := _about_proxy(text))]
-
-
-def _about_proxy(text: str) -> CheckMessage | None:
-    hint = "Name the addresses of your proxies in TRUSTED_PROXIES, such as 10.0.0.5 or 10.0.0.0/28."
-    try:
-        network = ip_network(text)
-    except ValueError as error:
-        return Error(f"TRUSTED_PROXIES: {error}.", hint=hint, id="tokenhouse.E002")
-    if network.prefixlen < WIDEST_PROXY[network.version]:
-        return Error(
-            f"TRUSTED_PROXIES trusts {text}: nearly everybody could choose the address that restrictions see.",
-            hint=hint,
-            id="tokenhouse.E003",
-        )
-    return None
+    return _network_errors(
+        "TRUSTED_PROXIES",
+        "Name the addresses of your proxies in TRUSTED_PROXIES, such as 10.0.0.5 or 10.0.0.0/28.",
+        malformed="E002",
+        too_wide=("E003", "trusts {}: nearly everybody could choose the address that restrictions see."),
+    )
 
 
 @register(Tags.security)
 def check_outgoing_networks(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
-    return [message for text in settings.OUTGOING_NETWORKS if (message := _about_outgoing(text))]
-
-
-def _about_outgoing(text: str) -> CheckMessage | None:
-    hint = "Name the internal networks of your receivers in OUTGOING_NETWORKS, such as 10.20.0.0/16."
-    try:
-        network = ip_network(text)
-    except ValueError as error:
-        return Error(f"OUTGOING_NETWORKS: {error}.", hint=hint, id="tokenhouse.E014")
-    if network.prefixlen < WIDEST_PROXY[network.version]:
-        return Error(
-            f"OUTGOING_NETWORKS allows {text}: whoever adds a webhook could reach nearly everything from here.",
-            hint=hint,
-            id="tokenhouse.E015",
-        )
-    return None
+    return _network_errors(
+        "OUTGOING_NETWORKS",
+        "Name the internal networks of your receivers in OUTGOING_NETWORKS, such as 10.20.0.0/16.",
+        malformed="E014",
+        too_wide=("E015", "allows {}: whoever adds a webhook could reach nearly everything from here."),
+    )
 
 
 @register(Tags.security)
 def check_metrics_networks(app_configs: Apps, **_kwargs: Any) -> list[CheckMessage]:
-    hint = "Name the networks of your Prometheus in METRICS_NETWORKS, such as 10.20.0.7/32."
+    return _network_errors(
+        "METRICS_NETWORKS",
+        "Name the networks of your Prometheus in METRICS_NETWORKS, such as 10.20.0.7/32.",
+        malformed="E016",
+    )
+
+
+def _network_errors(
+    setting: str, hint: str, *, malformed: str, too_wide: tuple[str, str] | None = None
+) -> list[CheckMessage]:
+    """What is wrong with a setting's networks. `too_wide`: the id, and what is wrong with one wider than WIDEST."""
     found: list[CheckMessage] = []
-    for text in settings.METRICS_NETWORKS:
+    for text in getattr(settings, setting):
         try:
-            ip_network(text)
+            [network] = of_setting((text,))
         except ValueError as error:
-            found.append(Error(f"METRICS_NETWORKS: {error}.", hint=hint, id="tokenhouse.E016"))
+            found.append(Error(f"{setting}: {error}.", hint=hint, id=f"tokenhouse.{malformed}"))
+            continue
+        if too_wide and network.prefixlen < WIDEST[network.version]:
+            number, words = too_wide
+            found.append(Error(f"{setting} {words.format(text)}", hint=hint, id=f"tokenhouse.{number}"))
     return found
 
 

@@ -59,7 +59,8 @@ class OrganizationPolicy:
     @property
     def most_approvals(self) -> int:
         """What the riskiest token needs; so many must approve a weaker policy too."""
-        return max(self.approvals_needed)
+        most: int = max(self.approvals_needed)
+        return most
 
     def approvals_for(self, risk: Risk) -> int:
         needed: int = self.approvals_needed[risk]

@@ -70,4 +70,5 @@ def _failures_of(user: User) -> int:
     since = first_uuid7(now() - WITHIN)
     events = Event.objects.filter(target_type=target.type, target_id=target.id, id__gte=since)
     failed = events.filter(action=Action.SESSION_CHECKED, outcome=Outcome.FAILED)
+    # one check leaves an event in each of the person's organizations
     return failed.order_by().values("request_id").distinct().count()

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from django.db.models import DateTimeField, Exists, F, OuterRef, Q
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, OuterRef, Q
 
 from audit.actions import Action
 from audit.trail import record_all
@@ -42,9 +41,8 @@ def due(at: datetime, days: int) -> TokenQuerySet:
     issued for no longer than the notice's span does not get it."""
     nearer = max((span for span in SPANS if span < days), default=0)
     near = Q(expires_at__gt=at + timedelta(days=nearer), expires_at__lte=at + timedelta(days=days))
-    begun = Coalesce("approved_at", "created_at", output_field=DateTimeField())
     told = ExpiryNotice.objects.filter(token=OuterRef("pk"), days=days, expires_at=OuterRef("expires_at"))
-    tokens: TokenQuerySet = Token.objects.expiring().alias(begun=begun).filter(near, ~Exists(told))
+    tokens = Token.objects.expiring().with_begun().filter(near, ~Exists(told))
     return tokens.filter(expires_at__gt=F("begun") + timedelta(days=days)).order_by("expires_at")
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q
+from django.db.models import Count
 
 from audit import outbox
 from audit.actions import Action
@@ -13,6 +13,7 @@ from config.edge.ids import first_uuid7
 from config.edge.metrics import Figure
 from tokens import emergency, notices, sweeps
 from tokens.models import Token
+from tokens.models.token import is_expired
 
 LATELY = timedelta(minutes=1)
 
@@ -37,13 +38,11 @@ def oldest_emergency_end() -> datetime | None:
 
 def tokens_by_status() -> Figure:
     """In one query, by the status that is true now."""
-    has_expired = Q(expires_at__lte=now()) | Q(expired_at__isnull=False)
-    is_expired = Q(status__in=[Token.Status.ACTIVE, Token.Status.DISABLED]) & has_expired
     counts = dict.fromkeys([*Token.Status.values, "expired"], 0.0)
     rows = (
         Token.objects.order_by()
         .values_list("status")
-        .annotate(every=Count("pk"), expired=Count("pk", filter=is_expired))
+        .annotate(every=Count("pk"), expired=Count("pk", filter=is_expired(now())))
     )
     for status, every, expired in rows:
         counts[status] += every - expired

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import DateTimeField, Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.actions import Action
 from audit.models import Event
@@ -67,10 +66,9 @@ def ended_overlaps(at: datetime) -> QuerySet[TokenSecret]:
 
 def unused(organization: Organization, since: datetime) -> TokenQuerySet:
     """Active, not used since; one that was never used counts from its activation. Who enabled it lately wants it."""
-    begun = Coalesce("approved_at", "created_at", output_field=DateTimeField())
     enabled = Event.objects.filter(target_type="token", target_id=OuterRef("pk"), id__gte=first_uuid7(since))
     idle = Q(last_used_at__lte=since) | Q(last_used_at=None, begun__lte=since)
-    tokens: TokenQuerySet = Token.objects.in_use().filter(organization=organization).alias(begun=begun)
+    tokens = Token.objects.in_use().with_begun().filter(organization=organization)
     return tokens.filter(idle, ~Exists(enabled.filter(action=Action.TOKEN_ENABLED)), expired_at=None)
 
 

@@ -5,12 +5,10 @@ the first address that is no trusted proxy counts. No other header is ever read.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
-from ipaddress import ip_network
 
 from django.conf import settings
 
-from config.edge.networks import Address, Network, parse_address
+from config.edge.networks import Address, of_setting, parse_address
 
 MOST_HOPS = 50
 
@@ -31,10 +29,4 @@ def client_address(meta: Mapping[str, object]) -> str | None:
 
 
 def is_trusted_proxy(address: Address) -> bool:
-    return any(address in network for network in trusted_networks(tuple(settings.TRUSTED_PROXIES)))
-
-
-@lru_cache(maxsize=8)
-def trusted_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    """The configured proxies; a malformed one raises ValueError (a system check says so at start-up)."""
-    return tuple(ip_network(text) for text in texts)
+    return any(address in network for network in of_setting(tuple(settings.TRUSTED_PROXIES)))

@@ -8,12 +8,11 @@ networks (OUTGOING_NETWORKS); only there plain HTTP and other ports are possible
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from django.conf import settings
 
-from config.edge.networks import Address, Network
+from config.edge.networks import Address, Network, of_setting
 
 LONGEST_URL = 2000
 PORTS = {"https": 443, "http": 80}
@@ -111,7 +110,7 @@ def is_allowed(address: Address) -> bool:
     return any(
         each in network
         for each in {address, meant(address)}
-        for network in networks(tuple(settings.OUTGOING_NETWORKS))
+        for network in of_setting(tuple(settings.OUTGOING_NETWORKS))
     )
 
 
@@ -133,12 +132,6 @@ def meant(address: Address) -> Address:
     if address.sixtofour:
         return address.sixtofour
     return IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address
-
-
-@lru_cache(maxsize=8)
-def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    """The allowed networks; a malformed one raises ValueError (a system check says so at start-up)."""
-    return tuple(ip_network(text) for text in texts)
 
 
 def _host(text: str) -> tuple[str, Address | None]:

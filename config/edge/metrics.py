@@ -5,8 +5,6 @@ Only for clients within METRICS_NETWORKS; for others there is nothing at this ad
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import ip_network
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -19,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from config.edge import context, health, timers
 from config.edge.clock import now
-from config.edge.networks import Network, parse_address
+from config.edge.networks import of_setting, parse_address
 from config.edge.problems import problem
 
 PREFIX = "tokenhouse_"
@@ -89,10 +87,4 @@ def _may_scrape(request: HttpRequest) -> bool:
     is_relayed = "HTTP_X_FORWARDED_FOR" in request.META and not settings.TRUSTED_PROXIES
     if address is None or is_relayed:
         return False
-    return any(address in network for network in allowed_networks(tuple(settings.METRICS_NETWORKS)))
-
-
-@lru_cache(maxsize=8)
-def allowed_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    """Malformed ones raise ValueError: a system check says so at start-up."""
-    return tuple(ip_network(text) for text in texts)
+    return any(address in network for network in of_setting(tuple(settings.METRICS_NETWORKS)))

@@ -1,6 +1,7 @@
-"""IP addresses and networks as people and programs write them, each with one spelling. Pure: no settings."""
+"""IP addresses and networks as people and programs write them, each with one spelling. Pure: reads no settings."""
 
 import re
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -15,6 +16,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 WRITTEN = re.compile(r"[0-9A-Fa-f:.]{1,45}/(?:0|[1-9][0-9]{0,2})")  # no zone, no netmask, no leading zero
 BARE = re.compile(r"[0-9A-Fa-f:.]{1,45}")
+COUNTED_BITS = 64
 MAPPED_BITS = 96  # of ::ffff:0:0/96, under which IPv4 lies in IPv6
 
 
@@ -29,6 +31,15 @@ def parse_address(text: str) -> Address | None:
             return None
         return address.ipv4_mapped or address
     return address
+
+
+def counted_as(text: str | None) -> str:
+    """What an address is counted by: itself, or of IPv6 its /64, which is what one household or host has. Empty where
+    it is unknown: all of those are counted as one."""
+    address = parse_address(text) if text else None
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, COUNTED_BITS), strict=False))
+    return str(address or "")
 
 
 def parse_network(text: str) -> Network:
@@ -48,6 +59,12 @@ def parse_network_or_address(text: str) -> Network:
         text,
         "An IPv4 or IPv6 address, or a network with its prefix length, as 10.20.0.0/16 or 2001:db8::/32.",
     )
+
+
+@lru_cache(maxsize=32)
+def of_setting(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """The networks of a setting; a malformed one raises ValueError (a system check says so at start-up)."""
+    return tuple(ip_network(text) for text in texts)
 
 
 def _network(text: str, expected: str) -> Network:

@@ -43,7 +43,7 @@ class CircuitBreaker:
 
     def reset(self) -> None:
         self._failures = 0
-        self._closed_until = 0.0
+        self._open_until = 0.0
 
     def call(self, ask: Callable[[], T]) -> T:
         """What the server answers; RedisError where it fails, or is left alone."""
@@ -61,15 +61,15 @@ class CircuitBreaker:
         with self._lock:
             if self._failures < FAILURES:
                 return True
-            if time.monotonic() < self._closed_until:
+            if time.monotonic() < self._open_until:
                 return False
-            self._closed_until = time.monotonic() + PAUSE  # whoever comes while this one tries does not
+            self._open_until = time.monotonic() + PAUSE  # whoever comes while this one tries does not
             return True
 
     def _failed(self) -> None:
         with self._lock:
             self._failures += 1
-            self._closed_until = time.monotonic() + PAUSE
+            self._open_until = time.monotonic() + PAUSE
 
 
 breaker = CircuitBreaker()

@@ -1,13 +1,13 @@
 """The estate's pages in the admin. Importing the package registers them, and who may sign in."""
 
 from fleets.admin import (
-    check,
     entrance,
     inventory,
     machines,
     mail,
     organizations,
     owners,
+    reauthentication,
     rules,
     sessions,
     technical_users,
@@ -15,13 +15,13 @@ from fleets.admin import (
 )
 
 __all__ = [
-    "check",
     "entrance",
     "inventory",
     "machines",
     "mail",
     "organizations",
     "owners",
+    "reauthentication",
     "rules",
     "sessions",
     "technical_users",

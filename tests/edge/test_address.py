@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from config.edge.address import client_address, trusted_networks
-from config.edge.networks import parse_address
+from config.edge.address import client_address
+from config.edge.networks import of_setting, parse_address
 
 PROXIES = ["10.0.0.0/8", "fd00::/8"]
 
@@ -75,4 +75,4 @@ def test_what_is_no_address_is_none(text: str) -> None:
 
 def test_a_malformed_proxy_is_an_error_and_not_a_wider_one() -> None:
     with pytest.raises(ValueError, match="host bits"):
-        trusted_networks(("10.0.0.1/8",))
+        of_setting(("10.0.0.1/8",))

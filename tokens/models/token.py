@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import OuterRef, Q, Subquery
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 
 from approvals.models import ApprovalRequest
 from audit.trail import Target
@@ -43,6 +43,12 @@ EXTENDED: dict[str, Scope] = {
 }
 
 
+def is_expired(at: datetime) -> Q:
+    """What has the derived status "expired" at that instant."""
+    has_expired = Q(expires_at__lte=at) | Q(expired_at__isnull=False)
+    return Q(status__in=[Token.Status.ACTIVE, Token.Status.DISABLED]) & has_expired
+
+
 class TokenQuerySet(models.QuerySet["Token"]):
     def not_ended(self) -> "TokenQuerySet":
         return self.exclude(status__in=Token.ENDED)
@@ -52,11 +58,15 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
     def with_status(self, status: str, at: datetime) -> "TokenQuerySet":
         """Tokens whose derived status it is: the same words as `decision.derive_status`."""
-        has_expired = Q(expires_at__lte=at) | Q(expired_at__isnull=False)
-        expired = Q(status__in=[Token.Status.ACTIVE, Token.Status.DISABLED]) & has_expired
         if status == DerivedStatus.EXPIRED:
-            return self.filter(expired)
-        return self.filter(status=status).exclude(expired)
+            return self.filter(is_expired(at))
+        return self.filter(status=status).exclude(is_expired(at))
+
+    def with_begun(self) -> "TokenQuerySet":
+        """With `begun`: when its life began, at its approval, or at its issue where it needed none."""
+        begun = Coalesce("approved_at", "created_at", output_field=models.DateTimeField())
+        tokens: TokenQuerySet = self.alias(begun=begun)
+        return tokens
 
     def expiring(self) -> "TokenQuerySet":
         """Alive, their expiry not recorded. With literals: SQLite takes a partial index only for what it can read."""
