@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from approvals import subjects
 from approvals.models import ApprovalRequest, ApprovalRequestQuerySet, Decision, Ids
 from config.edge.access import Access
 from config.edge.refusals import Refused
@@ -13,8 +14,6 @@ from fleets.models import Organization
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
 from fleets.scopes import Scope
-
-SEES = frozenset({Scope.APPROVALS_DECIDE, Scope.TOKENS_READ})
 
 
 def comes_in_person(by: Access) -> bool:
@@ -77,16 +76,20 @@ def require_may_withdraw(by: Access, request: ApprovalRequest) -> None:
 
 
 def visible_to(by: Access, requests: ApprovalRequestQuerySet) -> ApprovalRequestQuerySet:
-    """What one asked for or is behind, and all of an organization in which one decides or reads all tokens."""
+    """What one asked for or is behind; all of an organization in which one decides, for who decides has to see it; and
+    where one reads tokens, what is about no token that is kept from one."""
     visible = Q(pk__in=[])
     if not comes_in_person(by):
         return requests.filter(visible)
     for organization_id in by.organization_ids():
         here = Q(organization_id=organization_id)
-        if SEES & by.rights(organization_id).at(ROOT):
+        held = by.rights(organization_id).at(ROOT)
+        if Scope.APPROVALS_DECIDE in held:
             visible |= here
-        else:
-            visible |= here & (Q(requested_by=by.user) | Q(pk__in=_behind(by)))
+            continue
+        visible |= here & (Q(requested_by=by.user) | Q(pk__in=_behind(by)))
+        if Scope.TOKENS_READ in held:
+            visible |= here & subjects.overseen_by(by)
     return requests.filter(visible)
 
 

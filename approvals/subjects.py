@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Q, QuerySet
 
 from approvals.models import KINDS, ApprovalRequest, Diff, Ids
 from config.edge.access import Access
@@ -72,11 +73,26 @@ class Handler(Protocol):
         """It came to nothing: `request.status` says how."""
 
 
+Visible = Callable[[Access], QuerySet[Any, Any]]  # the ids of the subjects that a caller sees
 _handlers: dict[str, Handler] = {}
+_sights: dict[str, Visible] = {}  # by subject type
 
 
 def register(kind: str, handler: Handler) -> None:
     _handlers[kind] = handler
+
+
+def register_sight(subject_type: str, visible_ids: Visible) -> None:
+    """Of requests about such subjects, who oversees an organization sees those about subjects that they see too."""
+    _sights[subject_type] = visible_ids
+
+
+def overseen_by(by: Access) -> Q:
+    """The requests about nothing that is kept from the caller."""
+    seen = Q()
+    for subject_type, visible_ids in _sights.items():
+        seen &= ~Q(subject_type=subject_type) | Q(subject_id__in=visible_ids(by))
+    return seen
 
 
 def handler_of(request: ApprovalRequest) -> Handler:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from approvals import requests
 from approvals.models import ApprovalRequest, Ids
 from approvals.subjects import Proposal
@@ -19,6 +21,7 @@ from fleets import currency
 from fleets.models import Organization
 from fleets.organization_policy import OrganizationPolicy, policy_of
 from fleets.scopes import Risk
+from tokens import policy
 from tokens.effects import effect_of, until
 from tokens.expiry import format_duration
 from tokens.models import Token, TokenSecret
@@ -76,6 +79,11 @@ def says_it_already(token: Token, spec: Spec) -> bool:
     if request is None:
         return False
     return token.has_waiting_change or own_roles(spec) == request.diff["roles"]
+
+
+def visible_ids(by: Access) -> QuerySet[Any, Any]:
+    """The ids of the tokens that the caller may see."""
+    return policy.visible_to(by, Token.objects.all()).order_by().values("pk")
 
 
 def forget(token: Token) -> None:

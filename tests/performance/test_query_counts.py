@@ -212,8 +212,9 @@ def test_the_list_of_events_with_few_rows_and_with_many(acme: Organization, edge
 
 
 def test_the_list_of_approvals_with_one_row_and_with_several(acme: Organization, edge: Fleet) -> None:
-    """Who was shown a secret of each token is asked of all of them at once."""
+    """Who was shown a secret of each token is asked of all of them at once; so is which of them an auditor sees."""
     client, admin = session_client(make_approver(acme)), session(member(acme, "admin"))
+    overseeing = session_client(member(acme, "auditor"))
     need_approvals(acme)
 
     def make(number: int) -> None:
@@ -222,9 +223,13 @@ def test_the_list_of_approvals_with_one_row_and_with_several(acme: Organization,
 
     make(0)
     one = of_call(client, "/api/v1/approvals/", status="open")
+    overseen = of_call(overseeing, "/api/v1/approvals/", status="open")
     for number in range(1, 5):
         make(number)
+        make_fleet(acme)
 
     assert ApprovalRequest.objects.waiting().count() == 5
     assert of_call(client, "/api/v1/approvals/", status="open") == one
+    assert of_call(overseeing, "/api/v1/approvals/", status="open") == overseen
+    assert overseen["SELECT"] <= 20
     assert one["SELECT"] <= 20
