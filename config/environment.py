@@ -92,7 +92,9 @@ SETTINGS = (
         "LIMIT_LINKS", "60/minute", "Links of invitations and password resets that one address may open."
     ),
     Setting(
-        "LIMIT_API", "1200/minute", "API requests of one address without a token: sessions and strangers."
+        "LIMIT_API",
+        "1200/minute",
+        "API requests without a token: of each signed-in person, and of each address for strangers.",
     ),
     Setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
     Setting("DEBUG", "false", "Django's debug pages. Never on a public address."),

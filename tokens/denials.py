@@ -1,7 +1,8 @@
 """What the trail keeps of a known token's refused calls: one event each, but for a flood of the same.
 
 Before its rate is asked, anybody with an old secret, or from the wrong place, could fill the trail: of such denials the
-first EACH a minute, by token, address, door and code, are events; the others are counted, and one event says how many.
+first EACH a minute, by token, address (of IPv6 its /64), door and code, are events; the others are counted, and one
+event says how many.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from config.edge import context
 from config.edge.access import Actor
 from config.edge.clock import now
 from config.edge.context import RequestContext
+from config.edge.networks import counted_as, parse_address
 from tokens.decision import Ask, Denial
 from tokens.models import DenialTally
 
@@ -86,13 +88,17 @@ def _drop_some(before: datetime) -> list[DenialTally]:
 
 
 def _record_tally(row: DenialTally) -> None:
-    """In the place of the calls that it stands for: their address, and no request of its own."""
+    """In the place of the calls that it stands for: their address, or the network of all of theirs, and no request of
+    its own."""
     data = {
         "count": row.count - EACH,
         "since": row.minute.isoformat(),
         "until": (row.minute + MINUTE).isoformat(),
     }
-    with context.bound(RequestContext(address=row.address or None)):
+    address = parse_address(row.address)
+    if row.address and address is None:
+        data["network"] = row.address
+    with context.bound(RequestContext(address=str(address) if address else None)):
         _record(
             _Caller(row.token.as_actor(), row.token.principal.as_actor()),
             row.token.audit_target(),
@@ -111,7 +117,7 @@ def _tally(proven: "Proven", denial: Denial, door: UUID | None) -> int:
             COUNT,
             [
                 proven.token.pk,
-                context.current().address or "",
+                counted_as(context.current().address),
                 denial.value,
                 str(door) if door else "",
                 connection.ops.adapt_datetimefield_value(minute),

@@ -31,7 +31,7 @@ class RateCounter(models.Model):
 
     key = models.CharField(primary_key=True, max_length=200)
     buckets = models.JSONField(default=dict)
-    touched_at = models.DateTimeField(db_index=True)
+    ends_at = models.DateTimeField(db_index=True)  # from then on it counts nothing
 
     def __str__(self) -> str:
         return self.key

@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 from config.edge import clock
 from config.edge.models import RateCounter
 from config.edge.redis import breaker, state
-from config.edge.written_rates import PERIODS
 
 SLOTS = 60
+SPARED = timedelta(minutes=1)
 SECOND = (
     1_000_000  # microseconds, in which this module counts: they fit into the numbers of Lua and JSON alike
 )
@@ -94,13 +94,13 @@ def consume_in_database(key: str, count: int, seconds: int) -> Usage:
     """The same for who knows already that Valkey is away."""
     name = f"{key}:{seconds}"
     with transaction.atomic():
-        row = _locked(name) or _locked(_made(name))
+        row = _locked(name) or _locked(_made(name, seconds))
         assert row is not None
         at, before = clock.now(), row.buckets.get("calls", [])  # after the lock was waited for
         entries, answer = slide(before, count, seconds * SECOND, int(at.timestamp() * SECOND))
         if entries != before:
-            row.buckets, row.touched_at = {"calls": entries}, at
-            row.save(update_fields=["buckets", "touched_at"])
+            row.buckets, row.ends_at = {"calls": entries}, at + timedelta(seconds=seconds)
+            row.save(update_fields=["buckets", "ends_at"])
     return _usage(count, answer)
 
 
@@ -108,9 +108,10 @@ def _locked(name: str) -> RateCounter | None:
     return RateCounter.objects.select_for_update().filter(pk=name).first()
 
 
-def _made(name: str) -> str:
+def _made(name: str, seconds: int) -> str:
     """There is such a row now, whoever of several made it."""
-    RateCounter.objects.bulk_create([RateCounter(key=name, touched_at=clock.now())], ignore_conflicts=True)
+    ends_at = clock.now() + timedelta(seconds=seconds)
+    RateCounter.objects.bulk_create([RateCounter(key=name, ends_at=ends_at)], ignore_conflicts=True)
     return name
 
 
@@ -123,9 +124,8 @@ def headers(name: str, usage: Usage, seconds: int) -> dict[str, str]:
 
 
 def forget() -> int:
-    """Drop the rows that count nothing any more; how many."""
-    before = clock.now() - timedelta(seconds=2 * max(PERIODS.values()))
-    return RateCounter.objects.filter(touched_at__lt=before).delete()[0]
+    """Drop the rows that count nothing any more, but for those that somebody may be about to lock; how many."""
+    return RateCounter.objects.filter(ends_at__lt=clock.now() - SPARED).delete()[0]
 
 
 def slide(entries: Entries, count: int, period: int, now: int) -> tuple[Entries, tuple[int, int, int, int]]:

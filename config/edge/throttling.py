@@ -1,13 +1,14 @@
 """What one address may try, whoever is behind it: django-ratelimit in one place, with the database where Redis is away.
 
-IPv6 is counted by /64, which is what one household or host has; whose address nobody knows shares one counter. A limit
-never opens because its counter is away. A token's own rate is another thing, in config.edge.rate.
+IPv6 is counted by /64; whose address nobody knows shares one counter. What a signed-in person asks of the API counts
+for the person, so that no stranger of their address uses it up. A limit never opens because its counter is away. A
+token's own rate is another thing, in config.edge.rate.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
-from ipaddress import IPv6Address, ip_network
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
@@ -16,7 +17,7 @@ from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 
 from config.edge import context, problems, rate
-from config.edge.networks import parse_address
+from config.edge.networks import counted_as
 from config.edge.redis import breaker
 from config.edge.refusals import DomainError
 
@@ -29,37 +30,38 @@ class Guard(StrEnum):
     SIGN_IN = "sign_in"  # passwords sent to the sign-in page
     CREDENTIALS = "credentials"  # credentials that are no token's
     LINKS = "links"  # of invitations and password resets
-    API = "api"  # requests without a token
+    API = "api"  # requests without a token: of a person, or of an address
 
 
 class TooManyAttempts(DomainError):
-    """This address has tried too often. Nothing was looked at."""
+    """This address, or this person, has tried too often. Nothing was looked at."""
 
     status = 429
     default_code = "too_many_attempts"
 
-    def __init__(self, wait: int) -> None:
-        super().__init__("Too many attempts from this address. Try again later.")
+    def __init__(self, wait: int, what: str = "Too many attempts from this address.") -> None:
+        super().__init__(f"{what} Try again later.")
         self.headers["Retry-After"] = str(wait)
 
 
-def attempt(guard: Guard) -> int | None:
-    """Count one more from where this request comes; the seconds to wait where that is too many, else None."""
+def attempt(guard: Guard, *, person: UUID | None = None) -> int | None:
+    """Count one more of this person, or from where this request comes; the seconds to wait where that is too many,
+    else None."""
     count, seconds = settings.LIMITS[guard]
-    address = _counted_as(context.current().address)
+    source = f"user:{person}" if person else counted_as(context.current().address) or "unknown"
     try:
         usage = breaker.call(
             lambda: get_usage(
                 None,  # it would only be asked for what is said here
                 group=f"address:{guard}",
-                key=lambda *_: address,
+                key=lambda *_: source,
                 rate=(count, seconds),
                 method=ALL,
                 increment=True,
             )
         )
     except RedisError:
-        in_database = rate.consume_in_database(f"address:{guard}:{address}", count, seconds)
+        in_database = rate.consume_in_database(f"address:{guard}:{source}", count, seconds)
         return None if in_database.allowed else in_database.retry_after
     return max(usage["time_left"], 1) if usage["should_limit"] else None
 
@@ -69,6 +71,13 @@ def require(guard: Guard) -> None:
     wait = attempt(guard)
     if wait is not None:
         raise TooManyAttempts(wait)
+
+
+def require_of_person(guard: Guard, person: UUID) -> None:
+    """Refuse what is too many of somebody who is signed in, wherever they are."""
+    wait = attempt(guard, person=person)
+    if wait is not None:
+        raise TooManyAttempts(wait, "Too many requests of this account.")
 
 
 def guarded(guard: Guard, *methods: str) -> Callable[[View], View]:
@@ -87,10 +96,3 @@ def guarded(guard: Guard, *methods: str) -> Callable[[View], View]:
         return inner
 
     return decorate
-
-
-def _counted_as(text: str | None) -> str:
-    address = parse_address(text) if text else None
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
-    return str(address or "unknown")

@@ -38,10 +38,13 @@ class EdgeView(APIView):
         return access_of(self.request)
 
     def perform_authentication(self, request: Request) -> None:
-        """Who comes without a token is counted by address; a token has a rate of its own."""
+        """People are counted by themselves, strangers by address; a token has a rate of its own."""
         super().perform_authentication(request)
-        if getattr(request.auth, "token_id", None) is None:
+        caller: Access | None = request.auth  # type: ignore[assignment]
+        if caller is None:
             throttling.require(Guard.API)
+        elif caller.token_id is None:
+            throttling.require_of_person(Guard.API, caller.user.pk)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

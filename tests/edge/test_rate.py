@@ -130,9 +130,16 @@ def test_a_full_window_says_when_to_come_again_and_opens_then() -> None:
 
 
 def test_rows_that_count_nothing_any_more_are_forgotten(db: None) -> None:
-    with clock.at(clock.now() - timedelta(days=3)):
+    start = clock.now()
+    with clock.at(start - timedelta(days=3)):
         rate.consume_in_database("old", 1, 86_400)
+    with clock.at(start - timedelta(seconds=121)):
+        rate.consume_in_database("old", 1, 60)
+        rate.consume_in_database("new", 1, 3600)
+    with clock.at(start - timedelta(seconds=59)):
+        rate.consume_in_database("new", 1, 60)
     rate.consume_in_database("new", 1, 86_400)
 
-    assert rate.forget() == 1
-    assert [row.key for row in RateCounter.objects.all()] == ["new:86400"]
+    with clock.at(start):
+        assert rate.forget() == 2
+    assert {row.key for row in RateCounter.objects.all()} == {"new:60", "new:3600", "new:86400"}

@@ -14,6 +14,7 @@ from config.environment import env
 from tests.factories import (
     PASSWORD,
     make_fleet,
+    make_member,
     make_organization,
     make_token,
     operator,
@@ -106,14 +107,21 @@ def test_a_secret_of_another_organization_or_of_before_is_counted_as_any_text(is
 
 
 @pytest.mark.usefixtures("limited")
-def test_the_api_counts_who_comes_without_a_token(issued: Issued) -> None:
-    person = session_client(owner_of(issued.token.organization))
+def test_the_api_counts_people_by_themselves_and_strangers_by_address(issued: Issued) -> None:
+    organization = issued.token.organization
+    person, other = session_client(owner_of(organization)), session_client(make_member(organization).user)
     stranger = Client()
 
-    assert [person.get(WHOAMI).status_code, stranger.get(WHOAMI).status_code] == [200, 401]
-    for client in (person, stranger):
-        answer = client.get(WHOAMI)
+    assert [stranger.get(WHOAMI).status_code for _ in range(3)] == [401, 401, 429]
+    assert [person.get(WHOAMI).status_code for _ in range(3)] == [200, 200, 429]
+    again = session_client(owner_of(organization))
+    for client, words in ((again, "Too many requests of this account."), (stranger, "from this address.")):
+        answer = client.get(WHOAMI, REMOTE_ADDR="127.0.0.1")
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_attempts")
+        assert words in answer.json()["detail"]
+        assert 1 <= int(answer["Retry-After"]) <= 60
+    assert again.get(WHOAMI, REMOTE_ADDR="192.0.2.9").status_code == 429, "wherever the person is"
+    assert [other.get(WHOAMI).status_code for _ in range(3)] == [200, 200, 429]
     assert [call(issued.secret.reveal(), peer="127.0.0.1").status_code for _ in range(4)] == [200] * 4
 
 

@@ -81,6 +81,23 @@ def test_of_a_flood_the_first_twenty_a_minute_are_events_and_the_others_one(disa
     assert [row.minute for row in DenialTally.objects.all()] == [NOON + MINUTE]
 
 
+def test_the_addresses_of_one_network_of_ipv6_are_counted_as_one_and_events_name_them(
+    disabled: Issued,
+) -> None:
+    with clock.at(NOON):
+        for number in range(EACH + 3):
+            knock(disabled, 1, peer=f"2001:db8:0:1::{number:x}")
+        knock(disabled, 1, peer="2001:db8:0:2::1")
+        assert sum(denials().values()) == EACH + 1
+        assert denials()[("2001:db8:0:1::5", "token_disabled", 0)] == 1
+        assert denials()[("2001:db8:0:2::1", "token_disabled", 0)] == 1
+    with clock.at(NOON + MINUTE):
+        assert record_counted() == 1
+
+    counted = Event.objects.get(action="token.denied", data__has_key="count")
+    assert (counted.address, counted.data["network"], counted.data["count"]) == (None, "2001:db8:0:1::/64", 3)
+
+
 def test_another_reason_is_counted_for_itself(disabled: Issued) -> None:
     with clock.at(NOON):
         knock(disabled, EACH)

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("key", models.CharField(max_length=200, primary_key=True, serialize=False)),
                 ("buckets", models.JSONField(default=dict)),
-                ("touched_at", models.DateTimeField(db_index=True)),
+                ("ends_at", models.DateTimeField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
