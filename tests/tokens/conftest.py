@@ -1,11 +1,23 @@
 """The estate that the tests of tokens are about: two fleets of one organization, and who looks after them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from config.edge import context
+from config.edge.context import RequestContext
 from fleets.models import Fleet, Machine, Organization, User
-from tests.factories import fleet_member, make_fleet, make_machine, make_organization, member, owner_of
+from tests.factories import (
+    fleet_member,
+    make_approver,
+    make_fleet,
+    make_machine,
+    make_organization,
+    member,
+    need_approvals,
+    owner_of,
+)
 
 
 @dataclass(frozen=True)
@@ -44,3 +56,18 @@ def world(db: None) -> World:
 def other(db: None) -> Fleet:
     """A fleet of another organization."""
     return make_fleet(make_organization("globex"), "edge")
+
+
+@pytest.fixture
+def approver(world: World) -> User:
+    """High risk needs one approval in acme from now on; the owner could give it too."""
+    found = make_approver(world.acme)
+    need_approvals(world.acme)
+    return found
+
+
+@pytest.fixture
+def at_home() -> Iterator[None]:
+    """Whatever calls, calls from here."""
+    with context.bound(RequestContext(address="127.0.0.1")):
+        yield

@@ -8,20 +8,13 @@ from django.test import Client
 
 from approvals.models import ApprovalRequest
 from fleets.models import User
-from tests.factories import events, fleet_member, make_approver, make_token, need_approvals
+from tests.factories import events, fleet_member, make_token
 from tests.tokens.conftest import World
 from tests.tokens.issuing import present
 from tokens.models import Token
 
 LIST = "/admin/tokens/token/"
 ADD = f"{LIST}add/?for=acme/fleet:edge"
-
-
-@pytest.fixture
-def approver(world: World) -> User:
-    found = make_approver(world.acme)
-    need_approvals(world.acme)
-    return found
 
 
 def browser(user: User) -> Client:

@@ -12,12 +12,10 @@ from fleets.models import User
 from tests.factories import (
     API,
     acting,
-    make_approver,
     make_entry,
     make_superuser,
     make_technical_user,
     make_token,
-    need_approvals,
     session,
     session_client,
     token_client,
@@ -39,13 +37,6 @@ ASKED = {
     "scopes": ["commands:execute", "machines:read"],
     "expires_in": "7d",
 }
-
-
-@pytest.fixture
-def approver(world: World) -> User:
-    found = make_approver(world.acme)
-    need_approvals(world.acme)
-    return found
 
 
 def code(answer: Any) -> tuple[int, str]:

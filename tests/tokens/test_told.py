@@ -8,7 +8,7 @@ from django.test import Client
 
 from approvals.models import ApprovalRequest
 from fleets.models import User
-from tests.factories import make_approver, make_token, need_approvals, session_client
+from tests.factories import make_token, session_client
 from tests.tokens.conftest import World
 from tokens.told import in_words
 
@@ -60,13 +60,6 @@ MONTH = 30 * 24 * 3600
 )
 def test_a_value_is_worded_whoever_kept_it(name: str, value: Any, words: str) -> None:
     assert in_words(name, value) == words
-
-
-@pytest.fixture
-def approver(world: World) -> User:
-    found = make_approver(world.acme)
-    need_approvals(world.acme)
-    return found
 
 
 def browser(user: User) -> Client:
