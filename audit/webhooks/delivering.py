@@ -145,8 +145,8 @@ def _give_up(endpoint: WebhookEndpoint, delivery: WebhookDelivery, error: str, *
         if not _note(delivery, **dead):
             return
         others = endpoint.deliveries.pending().filter(owed_since__lte=now() - GIVEN_UP_AFTER).update(**dead)
-        following = endpoint.deliveries.pending().order_by("pk").values_list("pk", flat=True).first()
-        endpoint.deliveries.pending().filter(pk=following).update(due_at=go_on_at)
+        following = endpoint.deliveries.pending().order_by("pk").values("pk")[:1]
+        endpoint.deliveries.pending().filter(pk__in=Subquery(following)).update(due_at=go_on_at)
         data = {
             "event": str(delivery.event_id),
             "action": delivery.action,
