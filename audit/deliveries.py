@@ -9,11 +9,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Min, QuerySet
+from django.db.models import QuerySet
 
 from audit.actions import Action
 from audit.models import OutboxRow
@@ -65,17 +65,6 @@ def ask_for_worker(task: str = TASK) -> None:
 def owed() -> QuerySet[OutboxRow]:
     """What waits for the worker."""
     return OutboxRow.objects.filter(kind__in=kinds(), dead_at=None)
-
-
-def dead() -> QuerySet[OutboxRow]:
-    """What was given up."""
-    return OutboxRow.objects.filter(kind__in=kinds()).exclude(dead_at=None)
-
-
-def oldest_due() -> datetime | None:
-    """Since when the oldest of what should have been tried by now waits."""
-    oldest: datetime | None = owed().filter(due_at__lte=now()).aggregate(at=Min("due_at"))["at"]
-    return oldest
 
 
 def deliver() -> int:

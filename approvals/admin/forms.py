@@ -1,6 +1,6 @@
 """What people fill in to decide. The digest of what they saw goes along, so that nobody agrees to something else."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.http import QueryDict
@@ -51,7 +51,6 @@ class RejectForm(DecisionForm):
 class ApproveLessForm(DecisionForm):
     """A box for each part that can be left out."""
 
-    renames: ClassVar[dict[str, str]] = {"narrowed.scopes": "kept", "narrowed.changes": "kept"}
     kept = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": "Nothing would be left; reject it instead."},
@@ -67,6 +66,7 @@ class ApproveLessForm(DecisionForm):
         kept.choices = list(offer.choices) if offer else []
         kept.initial = [value for value, _ in kept.choices]
         self.offer = offer.name if offer else ""
+        self.renames = {f"narrowed.{self.offer}": "kept"}
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

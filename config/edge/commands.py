@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -15,7 +15,7 @@ from config.edge.refusals import DomainError, Invalid
 class CommandForm(forms.Form):
     """The form of one verb. `by` is who asks and `row` what it is about: choices offer only what both allow."""
 
-    renames: ClassVar[dict[str, str]] = {}  # where a refusal calls a field otherwise than the form does
+    renames: dict[str, str] = {}  # where a refusal calls a field otherwise than the form does
 
     def __init__(self, *args: Any, by: Access, row: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

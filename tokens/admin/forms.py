@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -67,7 +67,7 @@ class ScopeGroup:
 class ReachForm(CommandForm):
     """What issuing and editing share: name, ceiling, machines, expiry, reason."""
 
-    renames: ClassVar[dict[str, str]] = {"expires_at": "until", "expires_in": "lifetime"}
+    renames = {"expires_at": "until", "expires_in": "lifetime"}
 
     name = forms.CharField(
         max_length=63, help_text="Letters, digits and . _ @ + - only; never used again for this owner."
@@ -196,7 +196,7 @@ class ReachForm(CommandForm):
 
 
 class IssueForm(RestrictionFields, ReachForm):
-    renames: ClassVar[dict[str, str]] = ReachForm.renames | RestrictionFields.renames
+    renames = ReachForm.renames | RestrictionFields.renames
 
     def offered_lifetimes(self) -> list[tuple[str, str]]:
         days = policy_of(self.organization).default_lifetime_days

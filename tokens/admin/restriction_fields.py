@@ -1,7 +1,7 @@
 """From where, how often and when, as people write it into forms: the fields, and how they are read."""
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 
@@ -24,7 +24,7 @@ SPAN = re.compile(r"([a-z]+)-([a-z]+)")
 class RestrictionFields(CommandForm):
     """Empty is no restriction."""
 
-    renames: ClassVar[dict[str, str]] = {
+    renames = {
         "allowed_networks": "networks",
         "rate_limit": "rate",
         "access_windows": "windows",
