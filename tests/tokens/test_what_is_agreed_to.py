@@ -1,11 +1,8 @@
 """What an approval is given to: all of the token as it will be, what its roles mean, by whom; and who sees that."""
 
-from datetime import timedelta
-
 import pytest
 import time_machine
 
-from approvals import decisions
 from approvals.models import ApprovalRequest
 from approvals.policy import visible_to
 from audit.models import Event, OutboxRow
@@ -30,40 +27,15 @@ from tests.factories import (
 )
 from tests.tokens.conftest import World
 from tests.tokens.issuing import REASON, issue, outcome, present, rows, wish
+from tests.tokens.waiting import DAY, EDGE, EXECUTE, approve, edit, request_of
 from tokens import lifecycle
 from tokens.changes import Edit
 from tokens.effects import until
-from tokens.issuance import Expiry, GrantWish, Issued, Wish
-from tokens.models import Token
+from tokens.issuance import Expiry, GrantWish, Wish
 from tokens.restrictions import Restrictions, parse_networks, parse_rate, parse_windows
 from tokens.spec import spec_of
 
 APPROVALS = "/api/v1/approvals/"
-EDGE = "/fleets/edge"
-EXECUTE = ("commands:execute", "machines:read")
-DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def approver(world: World) -> User:
-    found = make_approver(world.acme)
-    need_approvals(world.acme)
-    return found
-
-
-def edit(issued: Issued, by: User, **change: object) -> Token:
-    return lifecycle.edit(present(issued), change=Edit(**change), reason=REASON, by=session(by))  # type: ignore[arg-type]
-
-
-def request_of(issued: Issued) -> ApprovalRequest:
-    found = present(issued).open_request
-    assert found is not None
-    return found
-
-
-def approve(issued: Issued, by: User, **options: object) -> str:
-    request = request_of(issued)
-    return outcome(decisions.approve, request, digest=request.diff_digest, by=session(by), **options)
 
 
 # All of it
@@ -129,14 +101,14 @@ def test_a_role_that_came_to_give_something_else_was_not_agreed_to(
 
     role_changes.change(role, scopes=parse_scopes(EXECUTE), by=session(world.admin))
 
-    assert approve(issued, approver) == "diff_changed"
+    assert outcome(approve, issued, approver) == "diff_changed"
     assert rows(present(issued)) == before
     assert present(issued).status == ("pending" if what == "issue" else "active")
 
     edit(issued, world.admin, wish=wish(*EXECUTE, grants=named))  # asked again, of what it means now
 
     assert request_of(issued).diff["roles"] == {"deploy": {world.edge_2.path: sorted(EXECUTE)}}
-    assert approve(issued, approver) == "done"
+    assert outcome(approve, issued, approver) == "done"
     assert rows(present(issued)) == list(named)
 
 
@@ -147,7 +119,7 @@ def test_rows_in_another_order_are_the_same_rows(world: World, approver: User) -
     one, two = (GrantWish(machine.path, "") for machine in (world.edge_1, world.edge_2))
     issued = issue(session(world.manager), world.edge, wish(*EXECUTE, grants=(one,)))
     edit(issued, world.manager, wish=Wish(grants=(two, one)))
-    assert approve(issued, approver) == "done"
+    assert outcome(approve, issued, approver) == "done"
     assert set(rows(present(issued))) == {one, two}
 
     edit(issued, world.manager, wish=Wish(grants=(two, one)))
@@ -162,8 +134,8 @@ def test_less_in_another_order_can_still_be_decided(world: World, approver: User
     issued = issue(session(world.manager), world.edge, wish(*EXECUTE, grants=named))
     less = {"grants": [{"path": two, "role": "Viewer"}, {"path": one, "role": "GroupAdmin"}]}
 
-    assert approve(issued, approver, narrowed=less) == "done"
-    assert approve(issued, other) == "done"
+    assert outcome(approve, issued, approver, narrowed=less) == "done"
+    assert outcome(approve, issued, other) == "done"
 
     assert present(issued).status == "active"
 
@@ -180,7 +152,7 @@ def test_what_a_token_asked_for_is_not_done_once_the_policy_ends_or_refuses_that
     parent = issue(operator, world.admin, asked, organization=world.acme, expiry=year)
     need_approvals(world.acme, request_hours=720)
     twin, issued = (issue(acting(parent), world.edge, wish(*EXECUTE)) for _ in range(2))
-    assert approve(twin, approver) == "done"
+    assert outcome(approve, twin, approver) == "done"
 
     if how == "has lived too long":
         changes: dict[str, object] = {"maximum_lifetime_days": 1}
@@ -190,7 +162,7 @@ def test_what_a_token_asked_for_is_not_done_once_the_policy_ends_or_refuses_that
 
     with time_machine.travel(now() + 2 * DAY, tick=False):
         assert token_client(parent).get("/api/v1/whoami/").status_code == 401
-        assert approve(issued, approver) == "requester_lost_right"
+        assert outcome(approve, issued, approver) == "requester_lost_right"
     assert present(issued).status == "pending"
 
 
