@@ -79,7 +79,7 @@ SETTINGS = (
     Setting("EMAIL_FROM", "Tokenhouse <tokenhouse@localhost>", "Sender of mail."),
     Setting(
         "LIMIT_SIGN_IN",
-        "30/minute",
+        "60/minute",
         "Passwords that one address may try, `N/second`, `N/minute`, `N/hour` or `N/day`, as the three that follow. "
         "An IPv6 address is counted with its /64.",
     ),

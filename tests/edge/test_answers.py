@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from config.edge.tasks import heartbeat
 from tests.factories import make_superuser
 
 PROBLEM = "application/problem+json"
@@ -43,6 +44,8 @@ def test_a_process_that_is_up_says_so_without_asking_anybody() -> None:
 
 @pytest.mark.django_db
 def test_a_house_with_all_it_needs_is_ready() -> None:
+    heartbeat()  # of the worker
+
     response = Client().get("/readyz")
 
     assert (response.status_code, response.json()["status"]) == (200, "ready")
