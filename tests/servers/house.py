@@ -22,6 +22,11 @@ READY_DEADLINE = 120.0  # seconds
 STOP_DEADLINE = 30.0  # seconds
 
 
+def _as_at_a_terminal() -> None:
+    """Whatever runs in a shell's background is started with Ctrl-C ignored, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class House:
     """One `python -m config.supervisor` with a data folder of its own."""
 
@@ -46,6 +51,7 @@ class House:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_as_at_a_terminal,  # noqa: PLW1509 (nothing of ours is done between fork and exec but this)
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
