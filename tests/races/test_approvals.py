@@ -225,15 +225,18 @@ def counted(issued: Issued) -> dict[str, int]:
 
 
 def vote(request: ApprovalRequest, by: User) -> Callable[[], ApprovalRequest]:
-    return lambda: decisions.approve(request, digest=request.diff_digest, by=session(by))
+    row = stored(request)  # each has read its own
+    return lambda: decisions.approve(row, digest=row.diff_digest, by=session(by))
 
 
 def rejection(request: ApprovalRequest, by: User) -> Callable[[], ApprovalRequest]:
-    return lambda: decisions.reject(request, digest=request.diff_digest, comment="raced", by=session(by))
+    row = stored(request)
+    return lambda: decisions.reject(row, digest=row.diff_digest, comment="raced", by=session(by))
 
 
 def withdrawal(request: ApprovalRequest, by: User) -> Callable[[], ApprovalRequest]:
-    return lambda: requests.withdraw(request, by=session(by))
+    row = stored(request)
+    return lambda: requests.withdraw(row, by=session(by))
 
 
 def revoking(issued: Issued, by: User) -> Callable[[], Token]:
