@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -15,6 +16,8 @@ from audit import triggers
 from audit.models import Event
 from fleets.models import Organization
 from tests.factories import make_organization
+from tests.faults.client import CUT, Program
+from tests.servers.receiver import Receiver
 from tests.servers.valkey import Valkey
 
 
@@ -101,3 +104,16 @@ def test_a_paused_valkey_answers_nobody_within_the_time_limit(valkey: Valkey) ->
         cache.get("a")
     valkey.resume()
     assert cache.get("a") == 1
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_an_answer_that_ends_in_the_middle_counts_as_none(status: int) -> None:
+    def begin_only(handler: Any) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Length", "211")
+        handler.end_headers()
+        handler.wfile.write(b'{"code"')
+        handler.close_connection = True
+
+    with Receiver(answers=begin_only) as dying:
+        assert Program(dying, "none").send("POST", "/", {}) == (CUT, {}, {})

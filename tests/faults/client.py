@@ -41,14 +41,17 @@ class Program:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-                return _reply(answer.status, answer.read(), answer.headers)
-        except urllib.error.HTTPError as error:
-            with error:
-                return _reply(error.code, error.read(), error.headers)
-        except (OSError, http.client.HTTPException):
+            with _answer(request) as answer:
+                content = answer.read()
+        except (OSError, http.client.HTTPException):  # before the answer, or in the middle of it
             return Reply(CUT, {}, {})
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(answer.status, json.loads(content) if content else {}, headers)
 
 
-def _reply(status: int, content: bytes, headers: Any) -> Reply:
-    return Reply(status, json.loads(content) if content else {}, {k.lower(): v for k, v in headers.items()})
+def _answer(request: urllib.request.Request) -> Any:
+    """Whatever the status is, an answer whose body is still to be read."""
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 (our own)
+    except urllib.error.HTTPError as refusal:
+        return refusal

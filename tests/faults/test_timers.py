@@ -119,6 +119,7 @@ def assert_each_expired_once(count: int) -> None:
     assert set(short.values_list("version", flat=True)) == {2}
 
 
+@pytest.mark.quiet
 def test_each_expiry_is_recorded_once_by_two_beats_though_a_worker_is_killed(
     world: World, machinery: Machinery
 ) -> None:
@@ -132,6 +133,7 @@ def test_each_expiry_is_recorded_once_by_two_beats_though_a_worker_is_killed(
 
 
 @pytest.mark.soak
+@pytest.mark.quiet
 def test_a_hundred_thousand_expiries_make_nobody_wait(world: World, machinery: Machinery) -> None:
     if not environment.uses_postgres():
         pytest.skip("as many as that are for PostgreSQL")
