@@ -89,7 +89,10 @@ SETTINGS = (
         "Credentials that are no token's: what one address sends beyond is answered 429. Never refuses a token.",
     ),
     Setting(
-        "LIMIT_LINKS", "60/minute", "Links of invitations and password resets that one address may open."
+        "LIMIT_LINKS",
+        "60/minute",
+        "Links of invitations and password resets that one address may open; and of approvals, by who is not signed in "
+        "or not shown them.",
     ),
     Setting(
         "LIMIT_API",

@@ -4,8 +4,9 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.timesince import timesince, timeuntil
 
@@ -15,13 +16,16 @@ from approvals.admin.verbs import APPROVE, APPROVE_LESS, REJECT, WITHDRAW, stand
 from approvals.models import KINDS, ApprovalRequest
 from approvals.standing import standings
 from approvals.subjects import handler_of
+from config.edge import throttling
 from config.edge.access import Access, access_of
 from config.edge.clock import now
 from config.edge.commands import RowVerb
 from config.edge.facts import Cell, Fact, Section
 from config.edge.scoped_admin import ScopedAdmin
+from config.edge.throttling import Guard, guarded
 from fleets.admin.scope import OrganizationFilter
 
+OF_ONE = "<str:object_id>/"  # in the address of each page about one request
 MOST_SHOWN = 90  # characters of a reason in the list
 
 
@@ -59,6 +63,26 @@ class ApprovalRequestAdmin(ScopedAdmin):
         return changelist
 
     # The page of one request
+
+    def get_urls(self) -> list[URLPattern]:
+        """Mails link to them. Who is not signed in, or is not shown one, tries only so many, so that nobody finds out
+        which there are."""
+        urls = super().get_urls()
+        of_strangers = guarded(Guard.LINKS, "GET", "HEAD", "POST", counts=self.is_stranger)
+        for url in urls:
+            if OF_ONE in str(url.pattern):
+                url.callback = of_strangers(url.callback)
+        return urls
+
+    def is_stranger(self, request: HttpRequest) -> bool:
+        return not self.admin_site.has_permission(request)
+
+    def row(self, request: HttpRequest, object_id: str) -> Any:
+        try:
+            return super().row(request, object_id)
+        except Http404:
+            throttling.require(Guard.LINKS)
+            raise
 
     def facts(self, row: ApprovalRequest, by: Access) -> list[Fact]:
         stands = standing(row, by)

@@ -29,7 +29,7 @@ class Guard(StrEnum):
 
     SIGN_IN = "sign_in"  # passwords sent to the sign-in page
     CREDENTIALS = "credentials"  # credentials that are no token's
-    LINKS = "links"  # of invitations and password resets
+    LINKS = "links"  # of invitations and password resets; of approvals that somebody is not shown
     API = "api"  # requests without a token: of a person, or of an address
 
 
@@ -80,14 +80,20 @@ def require_of_person(guard: Guard, person: UUID) -> None:
         raise TooManyAttempts(wait, "Too many requests of this account.")
 
 
-def guarded(guard: Guard, *methods: str) -> Callable[[View], View]:
-    """Let a page be asked with these methods only as often as the guard allows."""
+def anybody(_request: HttpRequest) -> bool:
+    return True
+
+
+def guarded(
+    guard: Guard, *methods: str, counts: Callable[[HttpRequest], bool] = anybody
+) -> Callable[[View], View]:
+    """Let a page be asked with these methods only as often as the guard allows, by those whom it `counts`."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def inner(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
             try:
-                if request.method in methods:
+                if request.method in methods and counts(request):
                     require(guard)
             except TooManyAttempts:
                 return problems.server_error(request)

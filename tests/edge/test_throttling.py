@@ -8,15 +8,20 @@ from django.test import Client
 
 from config.edge import context
 from config.edge.context import RequestContext
+from config.edge.ids import uuid7
 from config.edge.models import RateCounter
 from config.edge.throttling import Guard, TooManyAttempts, attempt, require
 from config.environment import env
+from fleets.models import User
 from tests.factories import (
     PASSWORD,
+    make_approver,
     make_fleet,
     make_member,
     make_organization,
+    make_request,
     make_token,
+    need_approvals,
     operator,
     owner_of,
     session_client,
@@ -148,6 +153,65 @@ def test_passwords_are_tried_only_so_often_and_the_page_can_always_be_seen() -> 
 def test_links_are_guessed_only_so_often(link: str) -> None:
     assert [Client().get(link).status_code for _ in range(3)] == [404, 404, 429]
     assert Client(REMOTE_ADDR="192.0.2.9").get(link).status_code == 404
+
+
+def page_of(key: object, verb: str = "change") -> str:
+    return f"/admin/approvals/approvalrequest/{key}/{verb}/"
+
+
+def visit(path: str, user: User | None = None, peer: str = "192.0.2.1") -> Any:
+    client = Client(REMOTE_ADDR=peer)
+    if user is not None:
+        client.force_login(user)
+    return client.get(path)
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_stranger_tries_links_to_approvals_only_so_often_whether_they_exist_or_not() -> None:
+    acme = make_organization("acme")
+    approver = make_approver(acme)
+    need_approvals(acme)
+    request = make_request(acme, by=owner_of(acme))
+    links = [page_of(request.pk), page_of(uuid7()), page_of(request.pk, "approve"), page_of("x")]
+
+    answers = [visit(link) for link in links]
+
+    assert [answer.status_code for answer in answers] == [302, 302, 429, 429]
+    assert 1 <= int(answers[2]["Retry-After"]) <= 60
+    assert "text/html" in answers[2]["Content-Type"]
+    assert visit(links[0], peer="192.0.2.9").status_code == 302
+    assert visit(page_of("guess").replace("guess/change/", "")).status_code == 302, "the list names none"
+    # who is signed in and sees it is not counted, and not held up by who tries from the same address
+    assert [visit(links[0], approver).status_code for _ in range(4)] == [200] * 4
+
+
+@pytest.mark.usefixtures("limited")
+def test_approvals_that_are_not_shown_to_somebody_are_probed_only_so_often() -> None:
+    acme = make_organization("acme")
+    approver, stranger = make_approver(acme), owner_of(make_organization("globex"))
+    need_approvals(acme)
+    request = make_request(acme, by=owner_of(acme))
+
+    probes = [page_of(request.pk), page_of(uuid7(), "withdraw"), page_of(request.pk), page_of("x")]
+
+    assert [visit(probe, stranger).status_code for probe in probes] == [404, 404, 429, 429]
+    assert visit(probes[0], stranger, "192.0.2.9").status_code == 404
+    assert visit(probes[0], approver).status_code == 200
+    assert visit(page_of(uuid7()), approver).status_code == 429
+
+
+@pytest.mark.fault
+@pytest.mark.usefixtures("limited")
+def test_with_valkey_stopped_the_database_counts_links_to_approvals(valkey: Valkey) -> None:
+    valkey.stop()
+    somebody = owner_of(make_organization("acme"))
+
+    assert [visit(page_of(uuid7())).status_code for _ in range(3)] == [302, 302, 429]
+    assert [visit(page_of(uuid7()), somebody, "192.0.2.9").status_code for _ in range(3)] == [404, 404, 429]
+    assert {row.key for row in RateCounter.objects.all()} == {
+        "address:links:192.0.2.1:60",
+        "address:links:192.0.2.9:60",
+    }
 
 
 @pytest.mark.fault
