@@ -47,12 +47,10 @@ class Principal:
 
 def principal_of(user: User, organization_id: UUID) -> Principal:
     """A person is active while they are a member, not suspended; a technical user while its owner is open."""
-    if not user.is_live():
-        return Principal(False, NOTHING)
     if user.is_superuser and not _memberships(user, organization_id).exists():
         return Principal(False, NOTHING)  # a superuser too needs a membership to act by a token
-    rights = rights_of(user, organization_id)
-    return Principal(rights is not NOTHING, rights)
+    rights = _held(user, organization_id)
+    return Principal(rights is not None, rights or NOTHING)
 
 
 def _memberships(user: User, organization_id: UUID) -> MembershipQuerySet:
@@ -61,9 +59,7 @@ def _memberships(user: User, organization_id: UUID) -> MembershipQuerySet:
 
 def rights_of(user: User, organization_id: UUID) -> PrincipalRights:
     """The rights of a person or technical user; nothing for who is inactive, suspended or not there."""
-    if not user.is_live():
-        return NOTHING
-    return _of_person(user, organization_id) if user.is_person else _of_technical_user(user, organization_id)
+    return _held(user, organization_id) or NOTHING
 
 
 def rights_but_for_suspension(users: Iterable[User], organization_id: UUID) -> dict[UUID, PrincipalRights]:
@@ -83,12 +79,19 @@ def rights_but_for_suspension(users: Iterable[User], organization_id: UUID) -> d
     }
 
 
-def _of_person(user: User, organization_id: UUID) -> PrincipalRights:
+def _held(user: User, organization_id: UUID) -> PrincipalRights | None:
+    """None for who is inactive, suspended or not there, which is not the same as an active one who holds nothing."""
+    if not user.is_live():
+        return None
+    return _of_person(user, organization_id) if user.is_person else _of_technical_user(user, organization_id)
+
+
+def _of_person(user: User, organization_id: UUID) -> PrincipalRights | None:
     if user.is_superuser:
         return PrincipalRights(everything=True)
     role = _memberships(user, organization_id).values_list("role", flat=True).first()
     if role is None:
-        return NOTHING
+        return None
     return _of_members({user.pk: role}, organization_id)[user.pk]
 
 
@@ -129,9 +132,9 @@ def _of_members(roles: Mapping[UUID, str], organization_id: UUID) -> dict[UUID, 
     }
 
 
-def _of_technical_user(user: User, organization_id: UUID) -> PrincipalRights:
+def _of_technical_user(user: User, organization_id: UUID) -> PrincipalRights | None:
     rows = TechnicalUser.objects.filter(user=user, organization_id=organization_id)
-    return _of_technical_users(rows, organization_id).get(user.pk, NOTHING)
+    return _of_technical_users(rows, organization_id).get(user.pk)
 
 
 def _of_technical_users(rows: QuerySet[TechnicalUser], organization_id: UUID) -> dict[UUID, PrincipalRights]:

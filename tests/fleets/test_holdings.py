@@ -23,6 +23,7 @@ from tests.factories import (
     make_organization,
     make_person,
     make_superuser,
+    make_technical_user,
     make_token,
     member,
     operator,
@@ -139,6 +140,21 @@ def test_a_fleets_technical_user_holds_the_fleet(acme: Organization) -> None:
     assert held(technical, acme, edge.path) == TECHNICAL_FLEET_SCOPES
     assert held(technical, acme) == held(technical, acme, core.path) == NOTHING
     assert held(technical, make_organization("other"), edge.path) == NOTHING
+
+
+def test_who_is_active_and_holds_nothing_is_not_taken_for_one_who_is_not_active(acme: Organization) -> None:
+    left, boss, stranger = make_member(acme), make_superuser(), make_person()
+    membership.leave(left, by=operator)
+    plain = member(acme, "member")
+    technical = make_technical_user(acme)
+
+    def principal(user: User) -> holdings.Principal:
+        return holdings.principal_of(User.objects.get(pk=user.pk), acme.pk)
+
+    for active in (plain, technical):
+        assert principal(active) == holdings.Principal(True, holdings.NOTHING)
+    for other in (left.user, boss, stranger):
+        assert principal(other) == holdings.Principal(False, holdings.NOTHING)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("person", 6), ("technical", 4)])
