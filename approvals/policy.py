@@ -1,5 +1,6 @@
 """Who may see, decide and withdraw requests for approval. Each predicate is one rule in words."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from approvals.models import ApprovalRequest, ApprovalRequestQuerySet, Decision,
 from config.edge.access import Access
 from config.edge.refusals import Refused
 from fleets import deciders
-from fleets.models import Organization
+from fleets.models import Organization, User
 from fleets.organization_policy import policy_of
 from fleets.paths import ROOT
 from fleets.scopes import Scope
@@ -66,30 +67,44 @@ def require_may_narrow(request: ApprovalRequest) -> None:
 
 
 def may_withdraw(by: Access, request: ApprovalRequest) -> bool:
-    """Who asked for it, in person."""
-    return comes_in_person(by) and by.user.pk == request.requested_by_id
+    """Who asked for it, in person; what a technical user asked for, also who manages the token that it is about, in
+    their browser session: they could revoke that token as well."""
+    return bool(withdrawable(by, [request]))
+
+
+def withdrawable(by: Access, requests: Sequence[ApprovalRequest]) -> frozenset[UUID]:
+    """Those that the caller may take back, by their ids: `may_withdraw` of many, in a fixed number of queries."""
+    if not comes_in_person(by):
+        return frozenset()
+    own = frozenset(row.pk for row in requests if row.requested_by_id == by.user.pk)
+    of_technical = [row.pk for row in requests if not row.requested_by.is_person]
+    if not of_technical:
+        return own
+    answered = ApprovalRequest.objects.filter(_answered_for(by), pk__in=of_technical)
+    return own | frozenset(answered.values_list("pk", flat=True))
 
 
 def require_may_withdraw(by: Access, request: ApprovalRequest) -> None:
     if not may_withdraw(by, request):
-        raise _refused(request, "Only who asked for it takes it back.")
+        raise _refused(
+            request,
+            "Only who asked for it takes it back; for a technical user also who manages the token, in their session.",
+        )
 
 
 def visible_to(by: Access, requests: ApprovalRequestQuerySet) -> ApprovalRequestQuerySet:
-    """What one asked for or is behind; all of an organization in which one decides, for who decides has to see it; and
-    where one reads tokens, what is about no token that is kept from one."""
-    visible = Q(pk__in=[])
+    """What one asked for, is behind or may withdraw; all of an organization in which one decides, for who decides has
+    to see it; and where one reads tokens, what is about no token that is kept from one."""
     if not comes_in_person(by):
-        return requests.filter(visible)
-    for organization_id in by.organization_ids():
-        here = Q(organization_id=organization_id)
-        held = by.rights(organization_id).at(ROOT)
-        if Scope.APPROVALS_DECIDE in held:
-            visible |= here
-            continue
-        visible |= here & (Q(requested_by=by.user) | Q(pk__in=_behind(by)))
-        if Scope.TOKENS_READ in held:
-            visible |= here & subjects.overseen_by(by)
+        return requests.none()
+    held = {pk: by.rights(pk).at(ROOT) for pk in by.organization_ids()}
+    visible = Q(organization__in=[pk for pk, scopes in held.items() if Scope.APPROVALS_DECIDE in scopes])
+    others = [pk for pk, scopes in held.items() if Scope.APPROVALS_DECIDE not in scopes]
+    if others:
+        theirs = Q(requested_by=by.user) | Q(pk__in=_behind(by)) | _answered_for(by)
+        visible |= Q(organization__in=others) & theirs
+    if overseen := [pk for pk in others if Scope.TOKENS_READ in held[pk]]:
+        visible |= Q(organization__in=overseen) & subjects.overseen_by(by)
     return requests.filter(visible)
 
 
@@ -105,6 +120,13 @@ def decidable_by(by: Access, requests: ApprovalRequestQuerySet) -> ApprovalReque
     free = [row for row in places if policy_of(row).self_approval]
     mine = Q(requested_by=by.user) | Q(pk__in=_behind(by))
     return waiting.filter(~mine | Q(organization__in=free), organization__in=places)
+
+
+def _answered_for(by: Access) -> Q:
+    """What technical users asked for about something that the caller manages, who is in their browser session."""
+    if not by.is_browser_session:
+        return Q(pk__in=[])
+    return Q(requested_by__kind=User.Kind.TECHNICAL) & subjects.managed_by(by)
 
 
 def _behind(by: Access) -> QuerySet[Any, Any]:

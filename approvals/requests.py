@@ -123,10 +123,10 @@ def end_all(subject_type: str, ids: Iterable[str], *, reason: str, by: Access) -
 
 @verb(Action.APPROVAL_WITHDRAWN)
 def withdraw(request: ApprovalRequest, *, reason: str = "", by: Access) -> ApprovalRequest:
-    """Take one's own request back."""
+    """Take a request back: one's own, or a technical user's about a token that one manages."""
     fresh = locked(request, by)
     policy.require_may_withdraw(by, fresh)
-    require_open(fresh)
+    require_waiting(fresh)
     return _ended(fresh, ApprovalRequest.Status.WITHDRAWN, Action.APPROVAL_WITHDRAWN, reason, by)
 
 

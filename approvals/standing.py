@@ -24,6 +24,7 @@ class Standing:
     granted: int
     may_decide: bool
     own_request: bool
+    may_withdraw: bool
 
 
 def behind(request: ApprovalRequest) -> Ids:
@@ -54,15 +55,22 @@ def standings(requests: Sequence[ApprovalRequest], by: Access) -> dict[UUID, Sta
     permitted = {key: policy.may_decide_in(by, organization) for key, organization in organizations.items()}
     parties = _parties(requests)
     eligible = set(_eligible_for(by, requests))
+    withdrawable = policy.withdrawable(by, [row for row in requests if row.is_waiting])
     return {
         row.pk: _standing(
-            row, by, _behind(row, parties[row.pk]), permitted[row.organization_id] and row.pk in eligible
+            row,
+            by,
+            _behind(row, parties[row.pk]),
+            holds_role=permitted[row.organization_id] and row.pk in eligible,
+            may_withdraw=row.pk in withdrawable,
         )
         for row in requests
     }
 
 
-def _standing(request: ApprovalRequest, by: Access, behind_it: Ids, holds_role: bool) -> Standing:
+def _standing(
+    request: ApprovalRequest, by: Access, behind_it: Ids, *, holds_role: bool, may_withdraw: bool
+) -> Standing:
     rules = policy_of(request.organization)
     votes = list(request.decisions.all())
     is_own = policy.is_behind(by, behind_it)
@@ -78,6 +86,7 @@ def _standing(request: ApprovalRequest, by: Access, behind_it: Ids, holds_role: 
         and not has_voted
         and (rules.self_approval or not is_own),
         own_request=is_own,
+        may_withdraw=may_withdraw,
     )
 
 

@@ -73,18 +73,24 @@ class Handler(Protocol):
         """It came to nothing: `request.status` says how."""
 
 
-Visible = Callable[[Access], QuerySet[Any, Any]]  # the ids of the subjects that a caller sees
+Reaching = Callable[[Access], QuerySet[Any, Any]]  # the ids of the subjects that a caller sees, or manages
 _handlers: dict[str, Handler] = {}
-_sights: dict[str, Visible] = {}  # by subject type
+_sights: dict[str, Reaching] = {}  # by subject type
+_managing: dict[str, Reaching] = {}
 
 
 def register(kind: str, handler: Handler) -> None:
     _handlers[kind] = handler
 
 
-def register_sight(subject_type: str, visible_ids: Visible) -> None:
+def register_sight(subject_type: str, visible_ids: Reaching) -> None:
     """Of requests about such subjects, who oversees an organization sees those about subjects that they see too."""
     _sights[subject_type] = visible_ids
+
+
+def register_managing(subject_type: str, managed_ids: Reaching) -> None:
+    """What a technical user asks for about such a subject is answered for by who manages the subject."""
+    _managing[subject_type] = managed_ids
 
 
 def overseen_by(by: Access) -> Q:
@@ -93,6 +99,14 @@ def overseen_by(by: Access) -> Q:
     for subject_type, visible_ids in _sights.items():
         seen &= ~Q(subject_type=subject_type) | Q(subject_id__in=visible_ids(by))
     return seen
+
+
+def managed_by(by: Access) -> Q:
+    """The requests about what the caller manages."""
+    managed = Q(pk__in=[])
+    for subject_type, managed_ids in _managing.items():
+        managed |= Q(subject_type=subject_type, subject_id__in=managed_ids(by))
+    return managed
 
 
 def handler_of(request: ApprovalRequest) -> Handler:

@@ -35,6 +35,7 @@ class TokensConfig(AppConfig):
         subjects.register(waiting.ISSUE, requests.TokenIssues(read_narrowing))
         subjects.register(waiting.CHANGE, requests.TokenChanges(read_narrowing))
         subjects.register_sight("token", waiting.visible_ids)
+        subjects.register_managing("token", waiting.managed_ids)
         tracked.register()
         readiness.register()
         health.register("peppers", peppers.problem)

@@ -19,9 +19,8 @@ from fleets.scopes import Scope
 from tokens.kinds import Kind, Owner
 from tokens.models import Token, TokenQuerySet
 
-SEES = frozenset(
-    {Scope.TOKENS_READ, Scope.TOKENS_MANAGE}
-)  # who manages a token is not told that it does not exist
+MANAGES = frozenset({Scope.TOKENS_MANAGE})
+SEES = MANAGES | {Scope.TOKENS_READ}  # who manages a token is not told that it does not exist
 
 
 def may_manage(by: Access, token: Token) -> bool:
@@ -93,21 +92,31 @@ def may_lift_restrictions(by: Access) -> bool:
 def visible_to(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
     """The tokens that the caller may see: their own, those of the groups and applications that they lead, and those at
     whose owner's path they read or manage tokens."""
-    visible = Q(pk__in=[])
+    return _reached(by, tokens, SEES)
+
+
+def managed_by(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
+    """The tokens that the caller manages: `may_manage` as a query, in the organizations that they see."""
+    return _reached(by, tokens, MANAGES)
+
+
+def _reached(by: Access, tokens: TokenQuerySet, scopes: frozenset[Scope]) -> TokenQuerySet:
+    """Their own, those of what they lead, and those at whose owner's path they hold one of the scopes."""
+    reached = Q(pk__in=[])
     for organization_id in by.organization_ids():
         rights = by.rights(organization_id)
         here = Q(organization_id=organization_id)
-        if SEES & rights.at(ROOT):
-            visible |= here & ~Q(kind=Kind.FLEET)
-        elif by.user is not None and (by.is_browser_session or SEES & rights.anywhere):
-            visible |= here & Q(kind=Kind.PERSONAL, owner_user=by.user)
+        if scopes & rights.at(ROOT):
+            reached |= here & ~Q(kind=Kind.FLEET)
+        elif by.user is not None and (by.is_browser_session or scopes & rights.anywhere):
+            reached |= here & Q(kind=Kind.PERSONAL, owner_user=by.user)
         if by.is_browser_session and by.user is not None:
-            visible |= here & Q(owner_group__in=led_by(by.user, Group))
-            visible |= here & Q(owner_application__in=led_by(by.user, Application))
+            reached |= here & Q(owner_group__in=led_by(by.user, Group))
+            reached |= here & Q(owner_application__in=led_by(by.user, Application))
         fleets = Fleet.objects.filter(organization_id=organization_id).values_list("slug", flat=True)
-        seen = [slug for slug in fleets if SEES & rights.at(fleet_path(slug))]
-        visible |= here & Q(owner_fleet__slug__in=seen)
-    return tokens.filter(visible)
+        near = [slug for slug in fleets if scopes & rights.at(fleet_path(slug))]
+        reached |= here & Q(owner_fleet__slug__in=near)
+    return tokens.filter(reached)
 
 
 def names_people(by: Access) -> bool:

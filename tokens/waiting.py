@@ -86,6 +86,11 @@ def visible_ids(by: Access) -> QuerySet[Any, Any]:
     return policy.visible_to(by, Token.objects.all()).order_by().values("pk")
 
 
+def managed_ids(by: Access) -> QuerySet[Any, Any]:
+    """The ids of the tokens that the caller manages."""
+    return policy.managed_by(by, Token.objects.all()).order_by().values("pk")
+
+
 def forget(token: Token) -> None:
     """Nothing about it waits any more. Its version stays: what it may do is what it was."""
     token.open_request = None

@@ -103,11 +103,18 @@ class ApprovalRequestAdmin(ScopedAdmin):
     def notes(self, row: ApprovalRequest, by: Access) -> list[str]:
         if not row.is_waiting:
             return []
-        if policy.may_withdraw(by, row) and not standing(row, by).may_decide:
-            return ["You asked for this, so somebody else decides."]
-        if standing(row, by).own_request and not standing(row, by).may_decide:
-            return ["You are behind this, or know a secret that it is about, so somebody else decides."]
-        return []
+        stands = standing(row, by)
+        is_asker = by.user is not None and by.user.pk == row.requested_by_id
+        notes = []
+        if is_asker and not stands.may_decide:
+            notes.append("You asked for this, so somebody else decides.")
+        elif stands.own_request and not stands.may_decide:
+            notes.append("You are behind this, or know a secret that it is about, so somebody else decides.")
+        if stands.may_withdraw and not is_asker:
+            notes.append(
+                "A technical user asked for this, about a token that you manage. Withdraw it, or let others decide."
+            )
+        return notes
 
     def sections(self, row: ApprovalRequest, by: Access) -> list[Section]:
         return [changes_of(row), decisions_of(row)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from approvals import decisions, policy, requests
+from approvals import decisions, requests
 from approvals.admin.forms import ApproveForm, ApproveLessForm, RejectForm, WithdrawForm
 from approvals.models import ApprovalRequest
 from approvals.standing import Standing, offer_of, standings
@@ -19,6 +19,10 @@ def standing(row: ApprovalRequest, by: Access) -> Standing:
 
 def may_decide(by: Access, row: ApprovalRequest) -> bool:
     return standing(row, by).may_decide
+
+
+def may_withdraw(by: Access, row: ApprovalRequest) -> bool:
+    return standing(row, by).may_withdraw
 
 
 def approve(row: ApprovalRequest, data: dict[str, Any], by: Access) -> ApprovalRequest:
@@ -76,10 +80,10 @@ REJECT = RowVerb(
 WITHDRAW = RowVerb(
     "withdraw",
     "Withdraw",
-    policy.may_withdraw,
+    may_withdraw,
     lambda row, data, by: requests.withdraw(row, reason=data["reason"], by=by),
-    lambda _: "Takes your request back. Nothing of it is done; you can ask again.",
-    "Your request is withdrawn.",
+    lambda _: "Takes the request back. Nothing of it is done; it can be asked for again.",
+    "The request is withdrawn.",
     fits=lambda row: row.is_waiting,
     form=WithdrawForm,
     template=TEMPLATE,

@@ -74,6 +74,12 @@ class ApprovalSerializer(StrictSerializer):
         source="standing.own_request",
         help_text="Whether the caller is behind it, so that others decide.",
     )
+    may_withdraw = serializers.BooleanField(
+        read_only=True,
+        source="standing.may_withdraw",
+        help_text="Whether the caller may take it back, now: who asked for it; what a technical user asked for, also "
+        "who manages the token that it is about, in a browser session.",
+    )
 
 
 def comment(**options: Any) -> Text:

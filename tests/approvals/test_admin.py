@@ -232,7 +232,7 @@ def test_it_is_rejected_with_a_reason_and_withdrawn(place: Place) -> None:
     answer = admin.post(page_of(second, "withdraw"), {"reason": "A mistake"}, follow=True)
     second.refresh_from_db()
     assert second.status == "withdrawn"
-    assert "Your request is withdrawn." in text(answer)
+    assert "The request is withdrawn." in text(answer)
 
 
 def test_one_s_own_and_strangers_requests_are_not_decided_here_either(place: Place) -> None:

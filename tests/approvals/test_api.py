@@ -70,6 +70,7 @@ def test_a_request_says_all_that_a_decision_needs(place: Place) -> None:
         "decisions": [],
         "requested_by": "admin",
         "may_decide": True,
+        "may_withdraw": False,
         "own_request": False,
     }
     assert {name for name in body if name.endswith("_at")} == {"requested_at", "expires_at", "closed_at"}

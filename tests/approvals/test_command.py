@@ -102,7 +102,9 @@ def test_what_is_refused_is_said_in_one_line_and_changes_nothing(place: Place) -
     assert fails(*deciding("approve", request, "nobody")) == "There is no user nobody."
     assert fails("list", "--organization", "acmee") == "There is no organization acmee."
     assert fails("show", "7") == "There is no request 7."
-    assert fails("withdraw", str(request.pk), "--as", "ada") == "Only who asked for it takes it back."
+    assert fails("withdraw", str(request.pk), "--as", "ada") == (
+        "Only who asked for it takes it back; for a technical user also who manages the token, in their session."
+    )
     assert "--as" in fails("approve", str(request.pk), "--digest", request.diff_digest)
     assert "--digest" in fails("approve", str(request.pk), "--as", "ada")
     request.refresh_from_db()

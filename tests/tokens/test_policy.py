@@ -4,13 +4,19 @@ import pytest
 
 from config.edge.access import Access
 from fleets.models import Fleet, Organization, User
+from fleets.owners import close_group
 from tests.factories import (
     acting,
+    application_owner,
     fleet_member,
+    make_application,
     make_entry,
     make_fleet_member,
+    make_group,
+    make_group_member,
     make_member,
     make_superuser,
+    make_technical_user,
     make_token,
     member,
     operator,
@@ -20,6 +26,7 @@ from tests.tokens.conftest import World
 from tests.tokens.issuing import present
 from tokens import owners, policy
 from tokens.issuance import GrantWish
+from tokens.kinds import Owner
 from tokens.models import Token
 
 EDGE = "/fleets/edge"
@@ -99,6 +106,35 @@ def test_who_sees_manages_and_issues(
     assert who({name: sees(by, token) for name, by in callers.items()}) == see
     assert who({name: policy.may_manage(by, token) for name, by in callers.items()}) == manage
     assert who({name: policy.may_issue_for(by, whose, world.acme) for name, by in callers.items()}) == issue
+
+
+def test_which_tokens_somebody_manages_is_the_same_asked_of_one_and_of_all(
+    world: World, other: Fleet
+) -> None:
+    crew, closed = make_group(world.acme, "crew"), make_group(world.acme, "closed")
+    app = make_application(world.acme, "app")
+    for group in (crew, closed):
+        make_entry(world.acme, EDGE, "Viewer", group=group)
+    owners_of_tokens: list[Owner] = [
+        *(world.edge, world.core, world.manager, world.owner, world.acme, crew, app, other),
+        make_technical_user(world.acme),
+    ]
+    for owner in owners_of_tokens:
+        make_token(owner, "machines:read")
+    leader, of_closed = (make_group_member(group, "admin").user for group in (crew, closed))
+    make_token(closed, "machines:read")
+    close_group(closed, by=operator)
+    callers = everybody(world) | {
+        "leader": session(leader),
+        "leader by a token": acting(make_token(leader, "tokens:manage")),
+        "leader of a closed group": session(of_closed),
+        "app owner": session(application_owner(app)),
+    }
+
+    for name, by in callers.items():
+        one_by_one = {token.pk for token in Token.objects.presented() if policy.may_manage(by, token)}
+        managed = policy.managed_by(by, Token.objects.all())
+        assert {token.pk for token in managed} == one_by_one, name
 
 
 def test_nobody_sees_manages_or_issues_in_another_organization_but_superusers_and_the_operator(
