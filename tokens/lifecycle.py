@@ -32,6 +32,7 @@ from tokens.rules import has_ended, require_widenable
 from tokens.spec import Spec, spec_of, store
 
 LONGEST_OVERLAP = timedelta(days=7)
+FROM_ABOVE = "Who oversees the organization's tokens disabled this one; only they enable it again."
 
 
 @verb(Action.TOKEN_EDITED)
@@ -123,21 +124,26 @@ def rotate(
 
 
 @verb(Action.TOKEN_DISABLED)
-def disable(token: Token, *, reason: str = "", by: Access) -> Token:
-    """Refuse a token until it is enabled."""
+def disable(token: Token, *, reason: str = "", for_disuse: bool = False, by: Access) -> Token:
+    """Refuse a token until it is enabled. `for_disuse`: its organization's policy does it, by nobody's authority."""
     require(policy.may_manage(by, token), NOT_YOURS)
-    token.move_to(Token.Status.DISABLED)
-    record(Action.TOKEN_DISABLED, by=by, target=token, reason=reason)
+    from_above = Token.Reason.BY_OVERSEER if policy.stands_above(by, token) else ""
+    why = Token.Reason.UNUSED if for_disuse else from_above
+    token.move_to(Token.Status.DISABLED, status_reason=why)
+    record(
+        Action.TOKEN_DISABLED, by=by, target=token, reason=reason, data={"status_reason": why} if why else {}
+    )
     return token.presented()
 
 
 @verb(Action.TOKEN_ENABLED)
 def enable(token: Token, *, reason: str = "", by: Access) -> Token:
-    """Let a disabled token work again."""
+    """Let a disabled token work again. Its owner's people do not undo what was done from above them."""
     require(policy.may_manage(by, token), NOT_YOURS)
     if token.status != Token.Status.DISABLED:
         raise IllegalMove(f"A token that is {token.status} can't be enabled.")
-    token.move_to(Token.Status.ACTIVE)
+    require(policy.may_undo_disabling(by, token), FROM_ABOVE, "disabled_by_overseer")
+    token.move_to(Token.Status.ACTIVE, status_reason="")
     record(Action.TOKEN_ENABLED, by=by, target=token, reason=reason)
     return token.presented()
 

@@ -36,9 +36,26 @@ def may_manage_of(by: Access, owner: Owner, organization: Organization) -> bool:
         return by.permits(Scope.TOKENS_MANAGE, owner.path, organization.pk)
     if is_oneself(by, owner):
         return by.is_browser_session or Scope.TOKENS_MANAGE in by.rights(organization.pk).anywhere
-    if by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk):
+    if oversees(by, organization):
         return True
     return isinstance(owner, Group | Application) and owns(by, owner)
+
+
+def may_undo_disabling(by: Access, token: Token) -> bool:
+    """Of those who manage it: what was disabled from above its owner, only who oversees the organization's tokens."""
+    return token.status_reason != Token.Reason.BY_OVERSEER or oversees(by, token.organization)
+
+
+def oversees(by: Access, organization: Organization) -> bool:
+    """Who holds tokens:manage at the root."""
+    return by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk)
+
+
+def stands_above(by: Access, token: Token) -> bool:
+    """Who oversees the organization's tokens, and is not the one whose it is; leading its group besides makes nobody
+    less. An organization's and technical users' have no people of their own: who manages them oversees all."""
+    has_own_people = token.kind not in (Kind.ORGANIZATION, Kind.TECHNICAL_USER)
+    return has_own_people and oversees(by, token.organization) and not is_oneself(by, token.owner)
 
 
 def may_issue_for(by: Access, owner: Owner, organization: Organization) -> bool:
@@ -74,7 +91,7 @@ def led_by(user: User, model: type[Group] | type[Application]) -> QuerySet[Any]:
 def managed(by: Access, model: type[Group] | type[Application], organization: Organization) -> QuerySet[Any]:
     """The open groups or applications whose tokens the caller manages: `may_manage_of` as a query."""
     rows = model._default_manager.filter(organization=organization, closed_at=None)
-    if by.permits(Scope.TOKENS_MANAGE, ROOT, organization.pk):
+    if oversees(by, organization):
         return rows
     leads = by.is_browser_session and organization.pk in by.organization_ids()
     return rows.filter(pk__in=led_by(by.user, model).values("pk")) if leads else rows.none()

@@ -107,7 +107,7 @@ def _disable_unused_of(organization: Organization) -> int:
     for token in unused(organization, now() - limit).select_related("organization")[: _batch()]:
         reason = f"Nobody used it for {limit.days} days, as long as the organization's policy bears."
         try:
-            lifecycle.disable(token, reason=reason, by=by)
+            lifecycle.disable(token, reason=reason, for_disuse=True, by=by)
         except Conflict:  # somebody else was faster
             continue
         count += 1

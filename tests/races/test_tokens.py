@@ -13,7 +13,7 @@ from config.edge.clock import now
 from fleets import membership
 from fleets.models import Fleet, Membership, Organization, User
 from fleets.scopes import Scope
-from tests.factories import events, fleet_member, make_token, operator, session
+from tests.factories import events, fleet_member, make_token, operator, owner_of, session
 from tests.invariants import Trail, assert_hold
 from tests.races.contest import COMPETITORS, START_DEADLINE, codes, contest, winners
 from tests.world import World, client_of, door
@@ -107,7 +107,7 @@ def test_disabling_and_enabling_at_once_ends_in_one_of_the_two(
     for _ in range(many_rounds):
         issued = make_token(world.fleet, "machines:read")
         if chance.random() < 0.5:
-            lifecycle.disable(present(issued), by=operator)
+            lifecycle.disable(present(issued), by=session(world.manager))
         verbs = chance.sample([lifecycle.disable, lifecycle.enable] * (COMPETITORS // 2), COMPETITORS)
 
         outcomes = contest(*(moving(issued, world.manager, verb) for verb in verbs))
@@ -115,6 +115,25 @@ def test_disabling_and_enabling_at_once_ends_in_one_of_the_two(
         assert winners(outcomes)
         assert codes(outcomes) <= {"conflict", "illegal_move"}
         assert answer(world, issued) == (204 if present(issued).status == Token.Status.ACTIVE else 401)
+        assert_hold(trail)
+
+
+def test_what_an_admin_disables_stays_so_whatever_its_own_people_do_meanwhile(
+    world: World, trail: Trail, some_rounds: int
+) -> None:
+    for _ in range(some_rounds):
+        issued = make_token(world.fleet, "machines:read")
+        theirs = [lifecycle.disable] * 2 + [lifecycle.enable] * 5
+
+        outcomes = contest(
+            moving(issued, owner_of(world.organization), lifecycle.disable),
+            *(moving(issued, world.manager, verb) for verb in theirs),
+        )
+
+        assert codes(outcomes) <= {"conflict", "illegal_move", "disabled_by_overseer"}
+        if isinstance(outcomes[0], Token):
+            assert (present(issued).status, present(issued).status_reason) == ("disabled", "by_overseer")
+            assert answer(world, issued) == 401
         assert_hold(trail)
 
 

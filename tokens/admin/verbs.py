@@ -56,7 +56,7 @@ DISABLE = RowVerb(
     manages,
     lambda row, data, by: lifecycle.disable(row, reason=data["reason"], by=by),
     lambda row: (
-        f"Every call with {row.name} is refused from now on, with each of its secrets, until you enable it."
+        f"Every call with {row.name} is refused from now on, with each of its secrets, until it is enabled."
     ),
     "The token is disabled: it is refused from now on.",
     fits=lambda row: row.status == Token.Status.ACTIVE,
@@ -65,7 +65,7 @@ DISABLE = RowVerb(
 ENABLE = RowVerb(
     "enable",
     "Enable",
-    manages,
+    lambda by, row: manages(by, row) and policy.may_undo_disabling(by, row),
     lambda row, data, by: lifecycle.enable(row, reason=data["reason"], by=by),
     lambda row: f"{row.name} works again at once, with the secrets it had.",
     "The token is enabled.",

@@ -56,6 +56,8 @@ REASONS = {
     "rejected": "by who could have approved it",
     "withdrawn": "as it was asked for no more",
     "lapsed": "as nobody decided in time",
+    "by_overseer": "by who oversees the organization’s tokens",
+    "unused": "as nobody used it",
 }
 NOTES: dict[str, str] = {
     Kind.PERSONAL: "It acts as you, and ends when you leave the organization.",

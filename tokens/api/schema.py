@@ -86,7 +86,12 @@ class TokenRepresentation(serializers.Serializer[Any]):
     name = serializers.CharField()
     description = serializers.CharField()
     status = serializers.ChoiceField(choices=STATUSES)
-    status_reason = serializers.CharField(allow_null=True)
+    status_reason = serializers.ChoiceField(
+        choices=Token.Reason.values,
+        allow_null=True,
+        help_text="Why it ended. Of a disabled token `by_overseer`, where only who manages tokens at `/` enables it, "
+        "`unused` by the organization's policy, or null: whoever manages it enables it.",
+    )
     risk = serializers.ChoiceField(choices=["low", "medium", "high"])
     scopes = serializers.ListField(child=serializers.CharField())
     role = serializers.CharField(allow_null=True)

@@ -129,7 +129,7 @@ class Token(models.Model):
         REVOKED = StoredStatus.REVOKED.value
 
     class Reason(models.TextChoices):
-        """Why a token ended."""
+        """Why a token ended, or is disabled where not its own people did it."""
 
         BY_HAND = "by_hand"
         BY_ITSELF = "by_itself"
@@ -138,6 +138,8 @@ class Token(models.Model):
         REJECTED = "rejected"  # of a pending token, as the next two: by its approvers,
         WITHDRAWN = "withdrawn"  # by who asked for it,
         LAPSED = "lapsed"  # by nobody in time
+        BY_OVERSEER = "by_overseer"  # of a disabled one, as the next: by who oversees all tokens there,
+        UNUSED = "unused"  # by its organization's policy
 
     class AccessLevel(models.TextChoices):
         """Seed 000's form of ceiling and rows: a built-in role on all or selected machines; else custom."""
@@ -227,7 +229,11 @@ class Token(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(status__in=["pending", "active", "disabled"], status_reason="")
-                | (Q(status__in=["rejected", "revoked"]) & ~Q(status_reason="")),
+                | Q(status="disabled", status_reason__in=["by_overseer", "unused"])
+                | (
+                    Q(status__in=["rejected", "revoked"])
+                    & ~Q(status_reason__in=["", "by_overseer", "unused"])
+                ),
                 name="an_ended_token_says_why",
             ),
             models.CheckConstraint(
