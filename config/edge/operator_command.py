@@ -64,8 +64,11 @@ class OperatorCommand(BaseCommand):
         """The result: one JSON document for programs, `written` for people."""
         self.stdout.write(json.dumps(data, ensure_ascii=False) if options["format"] == "json" else written)
 
-    def say_how(self) -> None:
-        self.say(f"Done as the operator, {operator_label()}, without approval.")
+    def say_how(self, *, on_behalf_of: str = "", without_approval: bool = False) -> None:
+        """As whom it was done, and whether a running Tokenhouse knows of it yet."""
+        behalf = f", on behalf of {on_behalf_of}" if on_behalf_of else ""
+        approval = ", without approval" if without_approval else ""
+        self.say(f"Done as the operator, {operator_label()}{behalf}{approval}.")
         if not context.current().effective_everywhere:
             self.say("Other processes could not be told yet: a running Tokenhouse repeats it until they are.")
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -480,6 +481,23 @@ def test_what_other_processes_could_not_be_told_is_said_but_done(repository: Pat
 
     assert (ran.status, ran.document["status"]) == (0, "disabled")
     assert "could not be told yet" in ran.err
+
+
+def test_every_command_says_what_other_processes_could_not_be_told(repository: Path, data: Path) -> None:
+    organization = manage(repository, data, "token list --format json").document[0]["organization"]
+    lifted = manage(repository, data, "token add ada lifted --role Viewer --format json").document["id"]
+
+    for words, how in (
+        (f"user invite grace --organization {organization}", ""),
+        (f"emergency start {lifted} --hours 1 --reason Fire --as ada", ", on behalf of ada"),
+        ("token disable ada lifted", ", without approval"),
+    ):
+        ran = manage(repository, data, words)
+
+        assert (ran.status, words) == (0, words), ran.err
+        said = [line for line in ran.err.splitlines() if not line.startswith("{")]  # but the log
+        assert re.fullmatch(f"Done as the operator, [^ ,]+@[^ ,]+{how}.", said[0])
+        assert "could not be told yet" in said[1]
 
 
 @pytest.mark.parametrize(

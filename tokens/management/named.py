@@ -1,10 +1,11 @@
-"""Finds what the words of a command line mean: an owner, a user or group, an organization, a token of an owner."""
+"""Finds what the words of a command line mean: an owner, a user or group, a token of an owner."""
 
 from collections.abc import Iterable
 from uuid import UUID
 
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Invalid, Missing
+from fleets.management import named as estate
 from fleets.models import Group, Organization, OwnedByOrganization, TechnicalUser, User
 from tokens import owners
 from tokens.kinds import PREFIX, Kind, Owner
@@ -32,7 +33,7 @@ def tokens_of(text: str | None, slug: str | None) -> TokenQuerySet:
     """The tokens of an owner, or of everybody."""
     tokens = Token.objects.presented().order_by("organization__slug", "-created_at", "pk")
     if slug is not None:
-        tokens = tokens.filter(organization=_organization(slug))
+        tokens = tokens.filter(organization=estate.organization(slug))
     if text is None:
         return tokens
     kinds = [tokens.of_owner(owner).values("pk") for owner in _owners(text, slug)]
@@ -78,13 +79,13 @@ def group(text: str, slug: str | None) -> tuple[Group, Organization]:
 
 def organizations(slug: str | None) -> list[Organization]:
     """The one of this slug, or all."""
-    return [_organization(slug)] if slug is not None else list(Organization.objects.order_by("slug"))
+    return [estate.organization(slug)] if slug is not None else list(Organization.objects.order_by("slug"))
 
 
 def _owners(text: str, slug: str | None) -> list[Owner]:
     if not is_plain_text(text):
         raise Missing("There is no such owner.")
-    ids = [_organization(slug).pk] if slug is not None else _all_ids()
+    ids = [estate.organization(slug).pk] if slug is not None else _all_ids()
     found = owners.named(text, ids)
     if not found:
         where = f" in {slug}" if slug is not None else ""
@@ -104,13 +105,6 @@ def _homes(owner: Owner, slug: str | None) -> list[Organization]:
     theirs = theirs.filter(slug=slug) if slug is not None else theirs
     present = theirs.filter(memberships__user=owner, memberships__left_at=None)
     return list(present.order_by("slug") or theirs.order_by("slug"))
-
-
-def _organization(slug: str) -> Organization:
-    found = Organization.objects.filter(slug=slug).first() if is_plain_text(slug) else None
-    if found is None:
-        raise Missing(f"There is no organization {slug}.")
-    return found
 
 
 def _all_ids() -> list[UUID]:

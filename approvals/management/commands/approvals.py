@@ -11,14 +11,12 @@ from approvals.api.serializers import Approval, ApprovalSerializer, Rejection, S
 from approvals.models import ApprovalRequest
 from approvals.standing import standings
 from approvals.subjects import handler_of
-from config.edge import context
 from config.edge.access import Access
 from config.edge.ids import parsed_uuid
-from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, operator_label
-from config.edge.parsing import is_plain_text
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
 from config.edge.refusals import Conflict, Missing
+from fleets.management import named
 from fleets.management.operator import as_operator
-from fleets.models import Organization, User
 
 Options = dict[str, Any]
 MOST_LISTED = 200
@@ -64,7 +62,7 @@ class Command(OperatorCommand):
         withdrawing.add_argument("--reason", default="")
 
     def act(self, **options: Any) -> None:
-        by = as_operator(_person(options["person"])) if options["person"] else as_operator()
+        by = as_operator(named.person(options["person"])) if options["person"] else as_operator()
         if options["verb"] == "list":
             self._list(by, options)
             return
@@ -74,14 +72,12 @@ class Command(OperatorCommand):
             return
         _called(request, by, options)
         self._show(_request(options["id"]), by, options)
-        self.say(f"Done as the operator, {operator_label()}, on behalf of {options['person']}.")
-        if not context.current().effective_everywhere:
-            self.say("Other processes could not be told yet: a running Tokenhouse repeats it until they are.")
+        self.say_how(on_behalf_of=options["person"])
 
     def _list(self, by: Access, options: Options) -> None:
         rows = ApprovalRequest.objects.presented().with_status(options["status"] or "open").order_by("-pk")
         if options["organization"] is not None:
-            rows = rows.filter(organization=_organization(options["organization"]))
+            rows = rows.filter(organization=named.organization(options["organization"]))
         found = list(rows[:MOST_LISTED])
         seen = standings(found, by)
         shown = [dict(ApprovalSerializer(Seen(row, seen[row.pk])).data) for row in found]
@@ -138,18 +134,4 @@ def _request(key: str) -> ApprovalRequest:
     found = ApprovalRequest.objects.presented().filter(pk=pk).first() if pk else None
     if found is None:
         raise Missing(f"There is no request {key}.")
-    return found
-
-
-def _organization(slug: str) -> Organization:
-    found = Organization.objects.filter(slug=slug).first() if is_plain_text(slug) else None
-    if found is None:
-        raise Missing(f"There is no organization {slug}.")
-    return found
-
-
-def _person(username: str) -> User:
-    found: User | None = User.objects.people().named(username).first() if is_plain_text(username) else None
-    if found is None:
-        raise Missing(f"There is no user {username}.")
     return found

@@ -6,11 +6,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
-from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, operator_label
-from config.edge.parsing import is_plain_text
-from config.edge.refusals import Invalid, Missing
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
+from config.edge.refusals import Invalid
 from fleets import invitations, membership
 from fleets.api.serializers import MemberInvitation, MemberSerializer
+from fleets.management import named
 from fleets.management.operator import as_operator
 from fleets.models import Invitation, Membership, Organization, User
 
@@ -42,7 +42,7 @@ class Command(OperatorCommand):
         role = options["role"] or Membership.Role.MEMBER
         said = MemberInvitation(data={"role": role} | {name: options[name] for name in names})
         said.is_valid(raise_exception=True)
-        organization = _organization(options["organization"])
+        organization = named.organization(options["organization"])
         member = _member(organization, said.validated_data["username"])
         if member is None:
             member = membership.invite(organization, **said.validated_data, by=as_operator())
@@ -62,7 +62,7 @@ class Command(OperatorCommand):
         lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in shown.items()]
         is_json = options["format"] == "json"
         self.stdout.write(json.dumps(shown, cls=DjangoJSONEncoder) if is_json else "\n".join(lines))
-        self.say(f"Done as the operator, {operator_label()}.")
+        self.say_how()
         if invitation is None:
             self.say("They have an account already and sign in as they always do.")
         else:
@@ -76,13 +76,6 @@ def _first_invitation(member: Membership) -> Invitation | None:
     if member.user.has_usable_password():
         return None
     return invitations.waiting_of(member) or invitations.renew_for_operator(member, by=as_operator())
-
-
-def _organization(slug: str) -> Organization:
-    found = Organization.objects.filter(slug=slug).first() if is_plain_text(slug) else None
-    if found is None:
-        raise Missing(f"There is no organization {slug}.")
-    return found
 
 
 def _member(organization: Organization, username: str) -> Membership | None:

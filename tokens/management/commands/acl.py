@@ -60,7 +60,7 @@ class Command(OperatorCommand):
             raise Invalid("Say --role ROLE, or --delete.")
         done = _of_token(options) if options["token"] is not None else _of_subject(options)
         self.answer(done, text.facts(done), options)
-        self.say_how()
+        self.say_how(without_approval=True)
 
     def _list(self, options: Options) -> None:
         rows = [row for place in _places(options) for row in _rows(place, options)]

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, operator_label
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Missing
+from fleets.management import named
 from fleets.management.operator import as_operator
-from fleets.models import User
 from tokens import emergency, receipts
 from tokens.api.emergency import represent_window
 from tokens.models import Token
@@ -35,7 +35,7 @@ class Command(OperatorCommand):
             add_format(verb)
 
     def act(self, **options: Any) -> None:
-        by = as_operator(_person(options["user"]))
+        by = as_operator(named.person(options["user"]))
         token = _token(options["token"])
         if options["verb"] == "start":
             window = emergency.start(token, hours=options["hours"], reason=options["reason"], by=by)
@@ -47,7 +47,7 @@ class Command(OperatorCommand):
             shown = represent_window(ended, receipts.calls_of(ended).count()) if ended else None
             text = "Emergency access has ended." if ended else "There was none to stop."
             self.answer(shown, text, options)
-        self.say(f"Done as the operator, {operator_label()}, for {options['user']}.")
+        self.say_how(on_behalf_of=options["user"])
 
 
 def _token(key: str) -> Token:
@@ -55,12 +55,4 @@ def _token(key: str) -> Token:
     found = tokens.filter(pk=key).first() if is_plain_text(key) else None
     if found is None:
         raise Missing(f"There is no token {key}.")
-    return found
-
-
-def _person(username: str) -> User:
-    people = User.objects.people().named(username)
-    found: User | None = people.first() if is_plain_text(username) else None
-    if found is None:
-        raise Missing(f"There is no user {username}.")
     return found

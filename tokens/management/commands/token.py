@@ -169,7 +169,7 @@ class Command(OperatorCommand):
         batch = revocation.revoke_all(organization, owner=owner, reason=body.validated_data["reason"], by=by)
         done = {"revoked": batch.revoked, "batch": str(batch.id)}
         self.answer(done, text.facts(done), options)
-        self.say_how()
+        self.say_how(without_approval=True)
 
     def _permissions(self, options: Options) -> None:
         token = _token(options)
@@ -182,12 +182,12 @@ class Command(OperatorCommand):
         """The only output with a secret."""
         shown = represent(_fresh(issued.token)) | {"secret": issued.secret.reveal()} | more
         self.answer(shown, text.facts(shown), options)
-        self.say_how()
+        self.say_how(without_approval=True)
         self.say("The secret is shown this once.")
 
     def _done(self, token: Token, options: Options) -> None:
         self._show(_fresh(token), options)
-        self.say_how()
+        self.say_how(without_approval=True)
 
     def _show(self, token: Token, options: Options) -> None:
         shown = represent(token)
