@@ -100,8 +100,15 @@ SETTINGS = (
         "API requests without a token: of each signed-in person, and of each address for strangers.",
     ),
     Setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
+    Setting(
+        "SQLITE_SYNCHRONOUS",
+        "FULL",
+        "FULL, NORMAL or OFF: when SQLite waits for the disk. Only FULL keeps what was committed when the power goes: "
+        "the others are for tests.",
+    ),
     Setting("DEBUG", "false", "Django's debug pages. Never on a public address."),
 )
+DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -128,6 +135,17 @@ class Environment:
         if value not in {"1", "0", "true", "false", "yes", "no", "on", "off"}:
             raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
         return value in {"1", "true", "yes", "on"}
+
+    def level(self, name: str) -> str:
+        """How grave a log line must be to be written."""
+        return self._one_of(name, ("DEBUG", "INFO", "WARNING", "ERROR"))
+
+    def _one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        """In capitals, however it was written."""
+        value = self.text(name).upper()
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+        return value
 
     def words(self, name: str) -> list[str]:
         return [item.strip() for item in self.text(name).split(",") if item.strip()]
@@ -171,14 +189,11 @@ class Environment:
     def database(self, data: Path) -> dict[str, Any]:
         """Django's DATABASES entry: PostgreSQL by DATABASE_URL, else SQLite with settings that survive a power cut."""
         url = self.text("DATABASE_URL")
-        config: dict[str, Any] = dict(
-            environ.Env.db_url_config(url)
-            if url
-            else {"ENGINE": "django.db.backends.sqlite3", "NAME": str(data / "tokenhouse.sqlite3")}
-        )
+        embedded = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(data / "tokenhouse.sqlite3")}
+        config: dict[str, Any] = _database_of(url) if url else embedded
         options = config.setdefault("OPTIONS", {})
         if config["ENGINE"].endswith("sqlite3"):
-            synchronous = os.environ.get("SQLITE_SYNCHRONOUS", "FULL")
+            synchronous = self._one_of("SQLITE_SYNCHRONOUS", ("FULL", "NORMAL", "OFF"))
             options["transaction_mode"] = "IMMEDIATE"
             options["timeout"] = 10  # seconds
             options["init_command"] = (
@@ -190,6 +205,20 @@ class Environment:
         config["CONN_MAX_AGE"] = None if url else 0
         config["ATOMIC_REQUESTS"] = False
         return config
+
+
+def _database_of(url: str) -> dict[str, Any]:
+    """What DATABASE_URL says. A refusal does not repeat it, since it may hold a password."""
+    try:
+        if environ.Env.DB_SCHEMES.get(url.partition(":")[0]) in DATABASES:
+            config: dict[str, Any] = dict(environ.Env.db_url_config(url))
+            if config["NAME"]:
+                return config
+    except (ImproperlyConfigured, ValueError):
+        pass  # as malformed as the others
+    raise ImproperlyConfigured(
+        "DATABASE_URL must be an address such as postgres://user:password@host:5432/name."
+    )
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ SPECTACULAR_SETTINGS = {
 
 # Logging: one JSON object a line on stderr, secrets scrubbed, never the audit trail.
 LOGGING_CONFIG = "config.logs.configure"
-LOGGING = {"level": env.text("LOG_LEVEL")}
+LOGGING = {"level": env.level("LOG_LEVEL")}
 
 SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # HSTS for subdomains, and

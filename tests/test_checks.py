@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from config.environment import env
 from fleets import consequences
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -28,6 +29,21 @@ UNSAFE = [
 ]
 
 
+DATABASE = "DATABASE_URL must be an address such as postgres://"
+MALFORMED = [
+    ({"LOG_LEVEL": "chatty"}, "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not 'CHATTY'."),
+    (
+        {"DATABASE_URL": "", "SQLITE_SYNCHRONOUS": "SOMETIMES"},
+        "SQLITE_SYNCHRONOUS must be one of FULL, NORMAL, OFF",
+    ),
+    ({"DATABASE_URL": "xyzzy"}, DATABASE),
+    ({"DATABASE_URL": "xyzzy://somewhere/name"}, DATABASE),
+    ({"DATABASE_URL": "mysql://ada:xyzzy@host/name"}, DATABASE),
+    ({"DATABASE_URL": "postgres://ada:xyzzy@host"}, DATABASE),
+    ({"DATABASE_URL": "postgres://ada:xyzzy@host:port/name"}, DATABASE),
+]
+
+
 def started(changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """A web server's process, as far as importing the application."""
     command = [sys.executable, "-c", "import config.wsgi"]
@@ -44,6 +60,29 @@ def test_a_web_server_does_not_start_on_unsafe_settings(changes: dict[str, str],
     assert outcome.returncode != 0
     assert number in outcome.stderr
     assert "HINT" in outcome.stderr
+
+
+@pytest.mark.parametrize(("changes", "words"), MALFORMED)
+def test_a_malformed_setting_explains_itself_in_one_line_that_holds_no_password(
+    changes: dict[str, str], words: str
+) -> None:
+    command = [sys.executable, "manage.py", "check"]
+    environment = {**os.environ, **changes}
+    outcome = subprocess.run(
+        command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith(f"manage.py: {words}")
+    assert outcome.stderr.count("\n") == 1
+    assert "xyzzy" not in outcome.stderr
+
+
+@pytest.mark.parametrize("level", ["info", "WARNING"])
+def test_a_log_level_may_be_written_in_either_case(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", level)
+
+    assert env.level("LOG_LEVEL") == level.upper()
 
 
 def test_a_web_server_starts_on_safe_settings() -> None:
