@@ -9,11 +9,13 @@ from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
 from rest_framework.exceptions import APIException
 
 from config.edge import context
 from config.edge.context import RequestContext, bound
+from config.edge.problems import translated
 from config.edge.refusals import DomainError
 
 
@@ -42,16 +44,11 @@ class OperatorCommand(BaseCommand):
                 RequestContext(method="COMMAND", path=f"manage.py {type(self).__module__.split('.')[-1]}")
             ):
                 self.act(**options)
-        except DomainError as error:
-            raise CommandError(_one_line(_explained(error))) from error
-        except APIException as error:
-            raise CommandError(_one_line("; ".join(_messages(error.detail)))) from error
-        except ValidationError as error:
-            raise CommandError(_one_line("; ".join(error.messages))) from error
         except DatabaseError as error:
             raise CommandError(_one_line(f"The database can't be used: {error}")) from error
-        except (ValueError, OSError) as error:
-            raise CommandError(_one_line(str(error))) from error
+        except (DomainError, APIException, ValidationError, ValueError, OSError) as error:
+            refusal = translated(error)
+            raise CommandError(_one_line(_explained(refusal) if refusal else str(error))) from error
 
     def act(self, **options: Any) -> None:
         raise NotImplementedError
@@ -62,7 +59,8 @@ class OperatorCommand(BaseCommand):
 
     def answer(self, data: Any, written: str, options: dict[str, Any]) -> None:
         """The result: one JSON document for programs, `written` for people."""
-        self.stdout.write(json.dumps(data, ensure_ascii=False) if options["format"] == "json" else written)
+        is_json = options["format"] == "json"
+        self.stdout.write(json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False) if is_json else written)
 
     def say_how(self, *, on_behalf_of: str = "", without_approval: bool = False) -> None:
         """As whom it was done, and whether a running Tokenhouse knows of it yet."""
@@ -89,16 +87,9 @@ def add_format(parser: ArgumentParser) -> None:
 
 
 def _explained(error: DomainError) -> str:
-    return "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in error.errors) or error.detail
-
-
-def _messages(detail: Any, field: str = "") -> list[str]:
-    """Each error of REST framework's nested details, with the field that it is about."""
-    if isinstance(detail, dict):
-        return [text for name, inner in detail.items() for text in _messages(inner, name)]
-    if isinstance(detail, list):
-        return [text for inner in detail for text in _messages(inner, field)]
-    return [f"{field}: {detail}" if field and field != "non_field_errors" else str(detail)]
+    """What is wrong, each with the field that it is about, where there is one."""
+    wrong = (f"{each.field}: {each.detail}" if each.field else each.detail for each in error.errors)
+    return "; ".join(wrong) or error.detail
 
 
 def _one_line(text: str) -> str:

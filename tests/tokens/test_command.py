@@ -423,6 +423,16 @@ def test_what_an_owner_can_not_have_is_said_and_changes_nothing(
     assert not Event.objects.filter(action__startswith="token.", outcome="allowed").exists()
 
 
+def test_what_is_wrong_is_said_with_the_field_that_it_is_in(acme: Organization) -> None:
+    words = ("--scope", "machines:read", "--scope", "a\x00", "--machines", "x", "--rotate-every", "y")
+
+    with pytest.raises(CommandError) as refused:
+        token("add", "ada", "ci", *words)
+
+    fields = [each.partition(": ")[0] for each in str(refused.value).split("; ")]
+    assert fields == ["scopes.1", "machines", "rotate_every"]
+
+
 def test_a_group_of_the_same_slug_elsewhere_needs_the_organization_named(owners: dict[str, str]) -> None:
     other = make_organization("other")
     make_entry(other, "/nodes", "GroupUser", group=make_group(other, "ops"))

@@ -1,10 +1,8 @@
 """`manage.py user`: lets a person in from the server's own command line, as the operator."""
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.core.serializers.json import DjangoJSONEncoder
 
 from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
 from config.edge.refusals import Invalid
@@ -60,8 +58,7 @@ class Command(OperatorCommand):
             shown |= {"link": invitations.link_to(invitation), "expires_at": invitation.expires_at}
         width = max(map(len, shown))
         lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in shown.items()]
-        is_json = options["format"] == "json"
-        self.stdout.write(json.dumps(shown, cls=DjangoJSONEncoder) if is_json else "\n".join(lines))
+        self.answer(shown, "\n".join(lines), options)
         self.say_how()
         if invitation is None:
             self.say("They have an account already and sign in as they always do.")
