@@ -130,10 +130,13 @@ def _reached(by: Access, tokens: TokenQuerySet, scopes: frozenset[Scope]) -> Tok
         if by.is_browser_session and by.user is not None:
             reached |= here & Q(owner_group__in=led_by(by.user, Group))
             reached |= here & Q(owner_application__in=led_by(by.user, Application))
-        fleets = Fleet.objects.filter(organization_id=organization_id).values_list("slug", flat=True)
-        near = [slug for slug in fleets if scopes & rights.at(fleet_path(slug))]
-        reached |= here & Q(owner_fleet__slug__in=near)
-    return tokens.filter(reached)
+    fleets = Fleet.objects.filter(organization_id__in=by.organization_ids())
+    near = [
+        pk
+        for pk, organization_id, slug in fleets.values_list("pk", "organization_id", "slug")
+        if scopes & by.rights(organization_id).at(fleet_path(slug))
+    ]
+    return tokens.filter(reached | Q(owner_fleet__in=near))
 
 
 def names_people(by: Access) -> bool:

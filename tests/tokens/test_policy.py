@@ -1,5 +1,7 @@
 """Who sees, manages and issues: the predicates, asked of everybody about every kind of token."""
 
+from typing import Any
+
 import pytest
 
 from config.edge.access import Access
@@ -11,10 +13,12 @@ from tests.factories import (
     fleet_member,
     make_application,
     make_entry,
+    make_fleet,
     make_fleet_member,
     make_group,
     make_group_member,
     make_member,
+    make_organization,
     make_superuser,
     make_technical_user,
     make_token,
@@ -220,3 +224,20 @@ def test_a_fleet_of_the_same_name_elsewhere_is_another(world: World, other: Flee
 
     assert owners.known("fleet:edge", session(world.manager)) == [world.edge]
     assert owners.known("fleet:edge", operator) in ([world.edge, other], [other, world.edge])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("organizations", [1, 3])
+def test_the_number_of_queries_does_not_grow_with_the_organizations(
+    organizations: int, django_assert_num_queries: Any
+) -> None:
+    by = session(make_superuser())
+    issued = {
+        make_token(make_fleet(make_organization(f"org-{number}")), "machines:read").token.pk
+        for number in range(organizations)
+    }
+
+    with django_assert_num_queries(3):  # the organizations, their fleets, the tokens
+        seen = {token.pk for token in policy.visible_to(by, Token.objects.all())}
+
+    assert seen == issued
