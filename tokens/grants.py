@@ -13,8 +13,8 @@ from tokens.wishes import MOST_GRANTS, GrantWish, Wish, settled_of
 
 @verb(Action.TOKEN_EDITED)
 def give(token: Token, *, row: GrantWish, replaces: bool = False, reason: str = "", by: Access) -> Grant:
-    """Add a row; without a role it gives the whole ceiling. Its token, as it is then, is on the row; where that
-    `has_waiting_change`, the row is not stored yet, nor has it a number.
+    """Add a row; without a role it gives the whole ceiling. Its token, as it is then, is on the row; where its
+    `edit_waits`, the row is not stored yet, nor has it a number.
 
     Conflict where there is a row at the path, unless it `replaces` that one.
     """
@@ -27,7 +27,7 @@ def give(token: Token, *, row: GrantWish, replaces: bool = False, reason: str = 
     if len(others) >= MOST_GRANTS:
         raise Conflict(f"A token has at most {MOST_GRANTS} rows.", code="too_many_grants")
     edited = _edited(token, Wish(grants=(meant,), kept=others), reason, by)
-    if edited.has_waiting_change:
+    if edited.edit_waits:
         return Grant(token=edited, path=meant.path, role=meant.role, propagate=meant.propagate)
     return next(grant for grant in edited.grants.all() if grant.path == meant.path)
 
@@ -35,7 +35,7 @@ def give(token: Token, *, row: GrantWish, replaces: bool = False, reason: str = 
 @verb(Action.TOKEN_EDITED)
 def take(token: Token, *, number: int, reason: str = "", by: Access) -> Token:
     """Take the row of this number away. Where it denied or narrowed, that widens the token, and is judged so; where
-    the token `has_waiting_change` then, the row is still there."""
+    the token's `edit_waits` then, the row is still there."""
     _require_may_write(token, by)
     gone = next((grant for grant in token.grants.all() if grant.number == number), None)
     if gone is None:

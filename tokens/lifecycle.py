@@ -39,8 +39,9 @@ FROM_ABOVE = "Who oversees the organization's tokens disabled this one; only the
 def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
     """Edit a token. Narrowing needs the right to manage it; widening, the right to issue the result now.
 
-    A widening that the policy wants approved waits as a whole: the token is as it was, but `has_waiting_change`. Any
-    edit supersedes a change that waits; where something waits, one that changes nothing does nothing.
+    A widening that the policy wants approved waits as a whole: the token is as it was, and what is returned says
+    `edit_waits`. Any edit supersedes a change that waits; where something waits, one that changes nothing of what is
+    stored does nothing.
     """
     is_itself = by.token_id == token.pk
     require(is_itself or policy.may_manage(by, token), NOT_YOURS)
@@ -68,8 +69,7 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
             require_reason(after.risk, reason)
         needed = waiting.approvals_for(after.risk, waiting.rules_of(token.organization), by)
         if needed and token.status != Token.Status.PENDING:
-            waiting.open_change(token, before, after, needed=needed, reason=reason, by=by)
-            return token.presented()
+            return waiting.open_change(token, before, after, needed=needed, reason=reason, by=by)
     carry_out(token, before, after, effect=effect, role=role, reason=reason, by=by)
     waiting.note_edit(token, after, widens=effect.widens, by=by)
     return token.presented()

@@ -48,12 +48,15 @@ def open_issue(token: Token, *, needed: int, reason: str, by: Access) -> None:
 
 
 def open_change(token: Token, before: Spec, after: Spec, *, needed: int, reason: str, by: Access) -> Token:
-    """Let a change of a token wait, which stays as it is. Conflict where it was changed since it was read."""
+    """Let a change of a token wait, which stays as it is; the token, whose `edit_waits`. Conflict where it was changed
+    since it was read."""
     _require_storable(token, after)
     lock_as_read(token)
     proposal = of_change(token, before, after, asked_by=asker(by))
     _open(CHANGE, token, proposal, needed=needed, reason=reason, by=by)
-    return token
+    presented = token.presented()
+    presented.edit_waits = True
+    return presented
 
 
 def note_edit(token: Token, after: Spec, *, widens: bool, by: Access) -> None:

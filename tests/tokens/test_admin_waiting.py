@@ -81,6 +81,23 @@ def test_a_restriction_that_can_not_be_meant_is_said_at_its_field(
     assert not Token.objects.exists()
 
 
+def test_beside_what_waits_pages_say_what_was_done_and_no_more(world: World, approver: User) -> None:
+    issued = make_token(world.edge, "machines:read")
+    client, address = browser(world.manager), f"{LIST}{issued.token.pk}"
+    sent = form(name=issued.token.name, reach="keep", scopes=["machines:read", "commands:execute"])
+    client.post(f"{address}/edit/", sent, follow=True)
+
+    same = client.post(f"{address}/edit/", {**sent, "scopes": ["machines:read"]}, follow=True)
+    disabled = client.post(f"{address}/disable/", {"reason": "Off"}, follow=True)
+
+    for answer, done in ((same, "The token is changed."), (disabled, "disabled")):
+        told = [str(message) for message in answer.context["messages"]]
+        assert len(told) == 1
+        assert "It waits for" not in told[0]
+        assert done in told[0]
+    assert (present(issued).status, present(issued).has_waiting_change) == ("disabled", True)
+
+
 def test_an_edit_that_waits_says_so_and_changes_nothing_yet(world: World, approver: User) -> None:
     issued = make_token(world.edge, "machines:read")
     client = browser(world.manager)

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from rest_framework.test import APIClient
 
+from audit.models import Event
 from config.edge.clock import now
 from fleets.models import User
 from tests.factories import (
@@ -194,6 +195,43 @@ def test_what_widens_answers_202_and_waits_while_the_old_rights_live(
     done = client.get(f"{TOKENS}{issued.token.pk}/").json()
     assert done["approval"] is None
     assert {name for name in done if done[name] != before.json()[name]} >= CHANGED[what]
+
+
+SAME = {  # edits that leave the token as it is stored
+    "what it says itself": lambda client, one, it: client.patch(
+        one, {name: it[name] for name in ("name", "scopes", "expires_at")}, format="json"
+    ),
+    "a reason alone": lambda client, one, _: client.patch(one, {"reason": "why not"}, format="json"),
+    "its restrictions": lambda client, one, _: client.put(
+        f"{one}restrictions/",
+        {"allowed_networks": ["127.0.0.0/8"], "rate_limit": None, "access_windows": None, "reason": "again"},
+        format="json",
+    ),
+}
+
+
+@pytest.mark.parametrize("same", SAME)
+def test_an_edit_of_nothing_beside_what_waits_answers_200_and_leaves_it_alone(
+    world: World, approver: User, same: str
+) -> None:
+    home = Restrictions(networks=parse_networks(["127.0.0.0/8"]))
+    issued = make_token(world.edge, "machines:read", restrictions=home)
+    client, one = session_client(world.manager), f"{TOKENS}{issued.token.pk}/"
+    wider = {"scopes": ["machines:read", "commands:execute"], "reason": "more"}
+    waits = client.patch(one, wider, format="json")
+    before, told = client.get(one), Event.objects.count()
+    request = client.get(f"{API}approvals/{waits.json()['approval']}/").json()
+
+    answer = SAME[same](client, one, before.json())
+
+    assert (waits.status_code, answer.status_code) == (202, 200)
+    assert (answer.json(), answer["ETag"]) == (before.json(), before["ETag"])
+    assert client.get(f"{API}approvals/{request['id']}/").json() == request
+    assert Event.objects.count() == told
+    # what is asked for a second time is another request, which takes the place of the first
+    again = client.patch(one, wider, format="json")
+    assert again.status_code == 202
+    assert again.json()["approval"] != request["id"]
 
 
 def acting_here(issued: Issued) -> set[str]:

@@ -292,6 +292,9 @@ def test_widening_waits_for_approval_where_the_policy_wants_it(world: World, wid
 
     assert present(issued).has_waiting_change
     assert rows(issued) == before
+    again = give(issued, before[0][1], before[0][2], session(world.manager), replaces=True)
+    assert (again.number, again.token.edit_waits) == (before[0][0], False), "it is there already"
+    assert present(issued).has_waiting_change
     assert events(target_id=issued.token.pk)[1:] == ["approval.requested allowed"]
     give(issued, "/nodes/other", "NoAccess", session(world.manager))  # narrowing is instant
     assert len(rows(issued)) == len(before) + 1

@@ -166,7 +166,7 @@ class TokenAdmin(RevealingAdmin):
     def answer(
         self, request: HttpRequest, verb: RowVerb, row: Any, result: Any, frame: dict[str, Any]
     ) -> HttpResponse:
-        if isinstance(result, Token) and result.has_waiting_change:
+        if isinstance(result, Token) and result.edit_waits:
             messages.info(request, waiting.told(result))
             return redirect(self.address_after(row, access_of(request)))
         return super().answer(request, verb, row, result, frame)

@@ -64,7 +64,7 @@ class Grants(ApiViewSet):
         self.conditional(token)
         row = GrantWish(said["path"], said.get("role") or "", said["propagate"])
         grant = grants.give(token, row=row, reason=said.get("reason", ""), by=self.access)
-        if grant.token.has_waiting_change:
+        if grant.token.edit_waits:
             return answer_edit(self, grant.token)
         return self.answer(grant.token, represent_grant(grant), 201)
 
@@ -74,7 +74,7 @@ class Grants(ApiViewSet):
         said = self._body(ReasonSerializer)
         self.conditional(token)
         edited = grants.take(token, number=number, reason=said.get("reason", ""), by=self.access)
-        if edited.has_waiting_change:
+        if edited.edit_waits:
             return answer_edit(self, edited)
         return Response(status=204, headers={"ETag": etag(edited)})
 

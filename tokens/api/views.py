@@ -92,7 +92,8 @@ class TokenViewSet(ApiViewSet):
     @extend_schema(
         request=EditSerializer,
         responses={200: schema.TokenRepresentation, 202: schema.TokenRepresentation},
-        description="202: it waits for the approval that `approval` names, and the token is as it was.",
+        description="202: it waits for the approval that `approval` names, and the token is as it was. 200 also where "
+        "nothing of the token as it is stored would change: a change that waits already is left alone.",
     )
     def partial_update(self, request: Request, pk: str) -> Response:
         token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
@@ -231,7 +232,7 @@ def implied_slug(access: Access) -> str | None:
 
 def answer_edit(view: EdgeView, token: Token) -> Response:
     """The token after an edit; 202 where that waits for the approval that it names."""
-    return view.answer(token, represent(token), 202 if token.has_waiting_change else 200)
+    return view.answer(token, represent(token), 202 if token.edit_waits else 200)
 
 
 def own_token(access: Access) -> Token:

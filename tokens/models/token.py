@@ -289,6 +289,8 @@ class Token(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    edit_waits = False  # said of the row that a verb returns: what it was asked for waits. No column
+
     def presented(self) -> "Token":
         """Itself with all that showing it needs. Verbs return this: once they commit, an answer reads nothing more."""
         return Token.objects.presented().get(pk=self.pk)
