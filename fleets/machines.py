@@ -13,7 +13,7 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, InsufficientScope, Invalid
-from fleets import consequences, currency, inventory, paths, policy
+from fleets import consequences, currency, gains, inventory, paths, policy
 from fleets.models import AclEntry, Fleet, Machine, MachineAction, MachineTag, MachineTemplate
 from fleets.scopes import Scope
 
@@ -75,7 +75,8 @@ def retag(machine: Machine, *, tags: Iterable[str], by: Access) -> None:
 
 @verb(Action.MACHINE_MOVED)
 def move(machine: Machine, *, fleet: Fleet, by: Access) -> None:
-    """Put a machine into another fleet of its organization. Entries on its old path die with that path."""
+    """Put a machine into another fleet of its organization. Entries on its old path reach nothing until it is back."""
+    gains.queue(machine.organization, by)
     _require_may_write(machine, by)
     if not policy.may_register(by, fleet):
         raise InsufficientScope(Scope.MACHINES_WRITE, fleet.path)
@@ -85,8 +86,9 @@ def move(machine: Machine, *, fleet: Fleet, by: Access) -> None:
     currency.raise_(machine.organization)
     currency.lock_open(fleet)
     _claim(machine)
-    machine.fleet = fleet
-    _save(machine, ["fleet"])
+    with gains.none_beyond_on(machine, to=fleet, by=by):
+        machine.fleet = fleet
+        _save(machine, ["fleet"])
     record(Action.MACHINE_MOVED, by=by, target=machine, data={"changes": {"fleet": [before, fleet.slug]}})
 
 

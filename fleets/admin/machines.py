@@ -122,7 +122,8 @@ class MachineAdmin(ScopedAdmin):
             lambda row, data, by: machines.move(row, fleet=data["fleet"], by=by),
             lambda row: (
                 f"Puts {row.name} into another fleet of {row.organization}. "
-                f"Who reaches it by {row.fleet.name} no longer does; entries and tokens that name it there go dead."
+                f"Who reaches it by {row.fleet.name} no longer does; "
+                "entries and tokens that name it there reach nothing until it is back."
             ),
             "The machine is in its new fleet.",
             form=MoveForm,

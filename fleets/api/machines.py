@@ -92,6 +92,10 @@ class Machines(EstateViewSet):
         machines.deregister(machine, by=self.access)
         return Response(status=204)
 
+    @extend_schema(
+        description="Into another fleet. Nobody may do to it afterwards what neither they nor the caller might before: "
+        "else 403 `exceeds_your_rights`. Entries on its path reach nothing until it is back."
+    )
     @action(detail=True, methods=["post"])
     def move(self, request: Request, pk: str) -> Response:
         machine = self._permitted(pk, Scope.MACHINES_WRITE)
