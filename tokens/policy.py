@@ -1,5 +1,6 @@
 """Who may see and manage tokens. Each predicate is one rule in words; verbs enforce them, edges ask what to show."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -88,13 +89,15 @@ def led_by(user: User, model: type[Group] | type[Application]) -> QuerySet[Any]:
     return model._default_manager.filter(closed_at=None, **leads)
 
 
-def managed(by: Access, model: type[Group] | type[Application], organization: Organization) -> QuerySet[Any]:
+def managed(
+    by: Access, model: type[Group] | type[Application], organizations: Iterable[Organization]
+) -> QuerySet[Any]:
     """The open groups or applications whose tokens the caller manages: `may_manage_of` as a query."""
-    rows = model._default_manager.filter(organization=organization, closed_at=None)
-    if oversees(by, organization):
-        return rows
-    leads = by.is_browser_session and organization.pk in by.organization_ids()
-    return rows.filter(pk__in=led_by(by.user, model).values("pk")) if leads else rows.none()
+    overseen = [organization.pk for organization in organizations if oversees(by, organization)]
+    found = Q(organization__in=overseen)
+    if by.is_browser_session and by.user is not None:
+        found |= Q(organization__in=by.organization_ids(), pk__in=led_by(by.user, model).values("pk"))
+    return model._default_manager.filter(found, closed_at=None)
 
 
 def may_lift_restrictions(by: Access) -> bool:

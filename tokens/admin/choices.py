@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from config.edge.access import Access
-from fleets.admin.scope import organizations_seen, reach
+from fleets.admin.scope import organizations_seen
 from fleets.authority import TECHNICAL_FLEET_SCOPES
 from fleets.models import Application, Fleet, Group, Organization, User
 from fleets.scopes import PERSONAL_ONLY, Scope
@@ -39,29 +39,36 @@ class OwnerChoice:
 
 
 def owner_choices(by: Access) -> list[OwnerChoice]:
-    """For oneself in each organization that one is a member of; for each other owner whose tokens one manages."""
+    """For oneself in each organization that one is a member of; for each other owner whose tokens one manages.
+
+    Asked once for each model, not for each organization.
+    """
+    organizations = organizations_seen(by)
     mine = set(by.user.memberships.active().values_list("organization_id", flat=True))
+    overseen = [each for each in organizations if policy.may_issue_for(by, each, each)]
+    fleets = Fleet.objects.filter(organization__in=organizations, closed_at=None).select_related(
+        "organization"
+    )
+    owned: list[Fleet | Group | Application] = sorted(
+        (fleet for fleet in fleets if policy.may_issue_for(by, fleet, fleet.organization)), key=str
+    )
+    for model in (Group, Application):
+        owned += policy.managed(by, model, organizations).select_related("organization").order_by("name")
+    technical = technical_users_of(overseen)
     choices = []
-    for organization in organizations_seen(by):
-        owners: list[Owner] = [by.user] if organization.pk in mine else []
-        owners += sorted(reach(by, organization.pk).fleets.values(), key=str)
-        for model in (Group, Application):
-            owners += policy.managed(by, model, organization).select_related("organization").order_by("name")
-        if policy.may_issue_for(by, organization, organization):
-            owners += [*technical_users_of(organization), organization]
-        choices += [
-            OwnerChoice(organization, owner)
-            for owner in owners
-            if not isinstance(owner, Fleet) or policy.may_issue_for(by, owner, organization)
-        ]
+    for here in organizations:
+        owners: list[Owner] = [by.user] if here.pk in mine else []
+        owners += [row for row in owned if row.organization_id == here.pk]
+        owners += [user for user in technical if user.technical.organization_id == here.pk]
+        owners += [here] if here in overseen else []
+        choices += [OwnerChoice(here, owner) for owner in owners]
     return choices
 
 
-def technical_users_of(organization: Organization) -> Iterable[User]:
+def technical_users_of(organizations: Iterable[Organization]) -> list[User]:
     """Those that were made by hand."""
-    made = {"technical__organization": organization, "technical__kind": Kind.TECHNICAL_USER}
-    rows: Iterable[User] = User.objects.active().filter(**made).order_by("username")
-    return rows
+    made = {"technical__organization__in": organizations, "technical__kind": Kind.TECHNICAL_USER}
+    return list(User.objects.active().filter(**made).select_related("technical").order_by("username"))
 
 
 def givable(by: Access, owner: Owner, organization: Organization) -> set[Scope]:
