@@ -16,7 +16,7 @@ from redis.commands.core import Script
 
 from audit import outbox
 from config.edge.redis import state
-from config.edge.refusals import Conflict
+from config.edge.refusals import ChangedMeanwhile, Conflict
 
 ORDER = ("organization", "principal", "token")
 MOST_AT_ONCE = 1000  # rows of a statement, and keys of a call to Redis, which answers within REDIS_TIMEOUT
@@ -61,7 +61,7 @@ def claim(row: Any, **expected: Any) -> None:
     """Raise the row's version if it still has the one that was read, and these values; else Conflict."""
     here = type(row)._default_manager.filter(pk=row.pk, version=row.version, **expected)
     if not here.update(version=F("version") + 1):
-        raise Conflict("It was changed meanwhile. Read it again, then decide.")
+        raise ChangedMeanwhile
     row.version += 1
     _owe(row)
 

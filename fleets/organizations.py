@@ -9,7 +9,7 @@ from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
-from config.edge.refusals import Conflict, require
+from config.edge.refusals import ChangedMeanwhile, Conflict, require
 from fleets import consequences, currency, policy
 from fleets.deciders import members_who_decide
 from fleets.models import Membership, Organization, User
@@ -56,7 +56,7 @@ def set_policy(
     by.refresh()
     require(policy.may_set_policy(by, fresh), NOT_YOUR_POLICY)
     if fresh.version != version:
-        raise Conflict("It was changed meanwhile. Read it again, then decide.")
+        raise ChangedMeanwhile
     before, after = judged(fresh, changes)
     if after == before:
         return None

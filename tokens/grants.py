@@ -20,7 +20,7 @@ def give(token: Token, *, row: GrantWish, replaces: bool = False, reason: str = 
     """
     _require_may_write(token, by)
     wishes.lock_vmids(token.organization, Wish(grants=(row,)))
-    meant = wishes.row(token.organization, token.owner, row, by)
+    meant = wishes.canonical_row(token.organization, token.owner, row, by)
     others = tuple(other for other in _rows(token) if other.path != meant.path)
     if len(others) < len(_rows(token)) and not replaces:
         raise Conflict("There is a row for this path already.", code="grant_exists")

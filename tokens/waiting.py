@@ -16,7 +16,7 @@ from approvals.models import ApprovalRequest, Ids
 from approvals.subjects import Proposal
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.refusals import Conflict
+from config.edge.refusals import ChangedMeanwhile, Conflict
 from fleets import currency
 from fleets.models import Organization
 from fleets.organization_policy import OrganizationPolicy, policy_of
@@ -177,7 +177,7 @@ def lock_as_read(token: Token) -> None:
     """Conflict where it was changed since it was read."""
     fresh = currency.lock(token)
     if (fresh.version, fresh.status) != (token.version, token.status):
-        raise Conflict("It was changed meanwhile. Read it again, then decide.")
+        raise ChangedMeanwhile
 
 
 def _require_storable(token: Token, after: Spec) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from config.edge.access import Access
 from config.edge.refusals import Conflict, Invalid, Missing
-from fleets import places
+from fleets import currency, places
 from fleets.authority import Entry, PrincipalRights, Role, TokenRights
 from fleets.models import Fleet, Machine, Organization
 from fleets.paths import ROOT, is_under, is_vms
@@ -185,8 +185,8 @@ def write(token: Token, settled: Settled) -> None:
 
 def lock_vmids(organization: Organization, wish: Wish) -> None:
     """A free `/vms/<vmid>` and a machine that comes to bear it exclude each other: queue with the registrations."""
-    if any(row.path.startswith("/vms/") for row in wish.grants or ()):
-        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    if any(is_vms(row.path) for row in wish.grants or ()):
+        currency.lock(organization)
 
 
 def rows_as_json(rows: Iterable[GrantWish] | None) -> list[dict[str, object]] | None:
@@ -275,35 +275,36 @@ def _grants(organization: Organization, owner: Owner, wish: Wish, by: Access) ->
     rows = list(wish.kept)
     roles = book(organization.pk, (asked.role for asked in wish.grants or ()))
     for index, asked in enumerate(wish.grants or ()):
-        field = f"grants.{index}."
-        meant = row(organization, owner, asked, by, roles=roles, field=field)
+        said_at = f"grants.{index}."
+        meant = canonical_row(organization, owner, asked, by, roles=roles, said_at=said_at)
         if any(other.path == meant.path for other in rows):
-            raise Invalid.field(f"{field}path", "There is another row for this path.", "duplicate")
+            raise Invalid.field(f"{said_at}path", "There is another row for this path.", "duplicate")
         rows.append(meant)
     return tuple(rows)
 
 
-def row(
+def canonical_row(
     organization: Organization,
     owner: Owner,
     asked: GrantWish,
     by: Access,
     *,
     roles: RoleBook | None = None,
-    field: str = "",
+    said_at: str = "",
 ) -> GrantWish:
-    """A row as it would be stored; Invalid where it can't be meant. `field` is where the request says it."""
+    """A row as it would be stored; Invalid where it can't be meant. `said_at`: where the request says it, such as
+    `grants.0.`."""
     roles = roles or book(organization.pk, [asked.role])
-    path = places.resolved(organization.pk, asked.path, field=f"{field}path")
-    if asked.path.startswith("/vms/"):
-        _require_reached(organization, path, by, field=f"{field}path")
+    path = places.resolved(organization.pk, asked.path, field=f"{said_at}path")
+    if is_vms(asked.path):
+        _require_reached(organization, path, by, field=f"{said_at}path")
     root = _limit(owner)
     if not is_under(path, root):
         raise Invalid.field(
-            f"{field}path", f"This owner's tokens reach nothing outside of {root}.", "bad_path"
+            f"{said_at}path", f"This owner's tokens reach nothing outside of {root}.", "bad_path"
         )
     if asked.role and asked.role not in roles:
-        raise Invalid.field(f"{field}role", "There is no such role.", "unknown_role")
+        raise Invalid.field(f"{said_at}role", "There is no such role.", "unknown_role")
     return GrantWish(path, asked.role, asked.propagate)
 
 

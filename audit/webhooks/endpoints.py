@@ -19,7 +19,7 @@ from audit.webhooks import filters, queue, signing
 from config.edge import destinations
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.refusals import Conflict, IllegalMove, Invalid, Missing, require
+from config.edge.refusals import ChangedMeanwhile, Conflict, IllegalMove, Invalid, Missing, require
 
 OVERLAP = timedelta(hours=24)  # in which the secret before signs too
 MOST = 50  # endpoints of one organization
@@ -170,7 +170,7 @@ def _claim(endpoint: WebhookEndpoint) -> None:
     """Raise the version if it still is what was read; else Conflict."""
     here = WebhookEndpoint.objects.present().filter(pk=endpoint.pk, version=endpoint.version)
     if not here.update(version=F("version") + 1):
-        raise Conflict("It was changed meanwhile. Read it again, then decide.")
+        raise ChangedMeanwhile
     endpoint.version += 1
 
 

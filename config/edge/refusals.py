@@ -78,6 +78,13 @@ class Conflict(DomainError):
     default_code = "conflict"
 
 
+class ChangedMeanwhile(Conflict):
+    """Somebody was faster: the row is not what was read."""
+
+    def __init__(self) -> None:
+        super().__init__("It was changed meanwhile. Read it again, then decide.")
+
+
 class IllegalMove(Conflict):
     """A status that can't be reached from the present one."""
 
