@@ -42,6 +42,12 @@ def registered() -> Organizations:
     return _registered[0]
 
 
+def within(by: Access, slug: str | None) -> frozenset[UUID]:
+    """The organizations among which something is looked for: those that the caller may see, or the one that is asked
+    for by name. Missing where that is none of them."""
+    return by.organization_ids() if slug is None else frozenset({registered().meant(by, slug).id})
+
+
 def check_registered(**_kwargs: object) -> list[CheckMessage]:
     """Tokenhouse.E012: nobody says which organizations there are, so that the trail could not be read."""
     if _registered:

@@ -29,13 +29,13 @@ class Events(ApiViewSet):
     filterset_class = EventFilters
 
     def list(self, request: Request) -> Response:
-        meant = organizations.registered().meant(self.access, request.query_params.get("organization"))
+        meant = organizations.registered().meant(self.access, self.asked_organization)
         authorize(self.access, READ, EVERYWHERE, meant.id)
         page = self.paginate_queryset(self.filter_queryset(Event.objects.filter(organization_id=meant.id)))
         return self.get_paginated_response(_presented(page or [], meant.slug, many=True))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        seen = Event.objects.of_organizations(self.access.organization_ids())
+        seen = Event.objects.of_organizations(organizations.within(self.access, self.asked_organization))
         event = seen.filter(pk=key).first() if (key := parsed_uuid(pk)) else None
         if event is None or event.organization_id is None:
             raise Missing("There is no such event.")

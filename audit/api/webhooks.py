@@ -26,25 +26,16 @@ from audit.policy import EVERYWHERE, MANAGE, may_manage_webhooks
 from audit.webhooks import endpoints
 from audit.webhooks.endpoints import NOT_YOURS, Revealed
 from config.edge.ids import parsed_uuid
-from config.edge.refusals import InsufficientScope, Invalid, Missing, Refused
+from config.edge.refusals import InsufficientScope, Missing, Refused
 from config.edge.views import ApiViewSet, idempotent
 
 
 class _Managed(ApiViewSet):
     """For who manages permissions at the root, in their own browser session; for tokens it is a 403."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        if self.action != "list":  # lists are judged by their filters
-            for name in request.query_params:
-                if name != "organization":
-                    raise Invalid.field(name[:100], "There is no such parameter.", "unknown_parameter")
-
-    def meant(self, slug: Any = None) -> Named:
+    def meant(self, in_body: object = None) -> Named:
         """The organization that the query names, the body names, or that is implied; where the caller may."""
-        named = organizations.registered().meant(
-            self.access, self.request.query_params.get("organization", slug)
-        )
+        named = organizations.registered().meant(self.access, self.named_organization(in_body))
         self.require(named.id)
         return named
 
@@ -56,9 +47,7 @@ class _Managed(ApiViewSet):
 
     def seen(self, key: str) -> WebhookEndpoint:
         """The webhook of that id; Missing where there is none in an organization that the caller may see."""
-        visible = self.access.organization_ids()
-        if (slug := self.request.query_params.get("organization")) is not None:
-            visible &= {organizations.registered().meant(self.access, slug).id}
+        visible = organizations.within(self.access, self.asked_organization)
         rows = WebhookEndpoint.objects.present().of_organizations(visible)
         found = rows.filter(pk=pk).first() if (pk := parsed_uuid(key)) else None
         if found is None:
@@ -128,10 +117,7 @@ class Webhooks(_Managed):
 
     def create(self, request: Request) -> Response:
         body: Any = request.data
-        slug = body.get("organization")
-        if slug is not None and not isinstance(slug, str):
-            raise Invalid.field("organization", "Not a valid string.")
-        return self._add(request, self.meant(slug))
+        return self._add(request, self.meant(body.get("organization")))
 
     @idempotent
     def _add(self, request: Request, named: Named) -> Response:

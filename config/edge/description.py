@@ -10,12 +10,15 @@ from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.edge.parameters import require_known
+
 
 class Description(SpectacularJSONAPIView):
     """For everybody: it says what can be asked, nothing of who has what."""
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        require_known(request.query_params, ())
         return Response(described())
 
 

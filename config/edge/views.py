@@ -16,8 +16,9 @@ from config.edge import context, throttling
 from config.edge.access import Access, access_of, attach
 from config.edge.conditional import Versioned, etag, require_match
 from config.edge.idempotency import Replayed, claim_of, replay
+from config.edge.parameters import require_known
 from config.edge.problems import problem_of
-from config.edge.refusals import DomainError
+from config.edge.refusals import DomainError, Invalid
 from config.edge.throttling import Guard
 
 log = logging.getLogger("tokenhouse.edge")
@@ -31,6 +32,8 @@ class EdgeView(APIView):
         frozenset()
     )  # actions that only ever give: late publication hurts nobody
     narrowing: ClassVar[frozenset[str]] = frozenset()  # actions that make something, and may take away by it
+    parameters: ClassVar[frozenset[str]] = frozenset({"organization"})  # of the query
+    lists: ClassVar[frozenset[str]] = frozenset({"list"})  # their parameters are filters, judged as such
     metadata_class = None  # OPTIONS is a 405: what there is stands in the OpenAPI description
 
     @property
@@ -49,6 +52,8 @@ class EdgeView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         attach(request._request, request.auth)  # type: ignore[arg-type]
+        if getattr(self, "action", None) not in self.lists:
+            require_known(request.query_params, self.parameters)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         final: Response = super().finalize_response(request, response, *args, **kwargs)
@@ -69,6 +74,21 @@ class EdgeView(APIView):
             except DomainError as error:
                 return problem_of(error)
         return response
+
+    @property
+    def asked_organization(self) -> str | None:
+        """The slug that the query names."""
+        return self.request.query_params.get("organization")
+
+    def named_organization(self, in_body: object) -> str | None:
+        """The slug that the body or the query names; Invalid where they name two."""
+        if in_body is not None and not isinstance(in_body, str):
+            raise Invalid.field("organization", "Not a valid string.")
+        if in_body is None:
+            return self.asked_organization
+        if self.asked_organization in {None, in_body}:
+            return in_body
+        raise Invalid.field("organization", "The body and the query name two.", "contradiction")
 
     def conditional(self, row: Versioned) -> None:
         """Honour the request's If-Match against the row."""

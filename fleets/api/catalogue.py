@@ -12,6 +12,7 @@ from rest_framework.serializers import BaseSerializer
 
 from config.edge.filtering import ALWAYS
 from config.edge.pagination import Cursor
+from config.edge.parameters import require_known
 from config.edge.refusals import Invalid
 from config.edge.views import idempotent
 from fleets import role_changes, visibility
@@ -35,15 +36,11 @@ class Catalogue(EstateViewSet):
     """A fixed list, in pages like every other: here a cursor is the place of a page's first row."""
 
     pagination_class: ClassVar[type[BasePagination] | None] = Cursor  # type: ignore[misc]
-    parameters: ClassVar[frozenset[str]] = frozenset()
+    filters: ClassVar[frozenset[str]] = frozenset()
 
     def paged(self, rows: Sequence[Any], serializer: type[BaseSerializer[Any]]) -> Response:
         asked = self.request.query_params
-        for name, values in asked.lists():
-            if name not in self.parameters | ALWAYS:
-                raise Invalid.field(name[:100], "This list has no such filter.", "unknown_parameter")
-            if len(values) > 1:
-                raise Invalid.field(name, "Give it once.", "repeated_parameter")
+        require_known(asked, self.filters | ALWAYS)
         if self.asked_organization is not None:
             self.organization()
         limit = Cursor().get_page_size(self.request)
@@ -75,7 +72,7 @@ class Catalogue(EstateViewSet):
 class Scopes(Catalogue):
     """The scopes that exist, by area."""
 
-    parameters = frozenset({"area", "risk"})
+    filters = frozenset({"area", "risk"})
 
     def list(self, request: Request) -> Response:
         area, risk = request.query_params.get("area"), request.query_params.get("risk")

@@ -5,13 +5,13 @@ from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 
+from audit.organizations import within
 from config.edge.access import authorize, authorize_somewhere
 from config.edge.ids import parsed_uuid
-from config.edge.refusals import InsufficientScope, Invalid, Missing
+from config.edge.refusals import InsufficientScope, Missing
 from config.edge.views import ApiViewSet
 from fleets import policy, visibility
 from fleets.models import Organization, User
@@ -24,19 +24,7 @@ Row = TypeVar("Row", bound=Model)
 class EstateViewSet(ApiViewSet):
     """`found` and `listed` are how views reach rows: both know only the organizations that the caller may see."""
 
-    lists: ClassVar[frozenset[str]] = frozenset({"list"})
     organization_lookup: ClassVar[str] = "organization"
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        if self.action not in self.lists:  # lists are judged by their filters
-            for name in request.query_params:
-                if name != "organization":
-                    raise Invalid.field(name[:100], "There is no such parameter.", "unknown_parameter")
-
-    @property
-    def asked_organization(self) -> str | None:
-        return self.request.query_params.get("organization")
 
     def organization(self) -> Organization:
         """The organization of a list: named in the query, or implied."""
@@ -51,9 +39,7 @@ class EstateViewSet(ApiViewSet):
         if implied:
             authorize_somewhere(self.access, needed, implied.pk)
         body: Any = self.request.data
-        slug = body.get("organization", self.asked_organization)
-        if slug is not None and not isinstance(slug, str):
-            raise Invalid.field("organization", "Not a valid string.")
+        slug = self.named_organization(body.get("organization"))
         if implied and slug in {None, implied.slug}:
             return implied
         meant = visibility.organization(self.access, slug)
@@ -62,10 +48,7 @@ class EstateViewSet(ApiViewSet):
 
     def found(self, rows: QuerySet[Row], key: str) -> Row:
         """The row of that id; Missing where there is none in an organization that the caller may see."""
-        visible = self.access.organization_ids()
-        if self.asked_organization is not None:
-            visible &= {self.organization().pk}
-        seen = {f"{self.organization_lookup}__in": visible}
+        seen = {f"{self.organization_lookup}__in": within(self.access, self.asked_organization)}
         return self.row(rows.filter(**seen), key)
 
     def row(self, rows: QuerySet[Row], key: str) -> Row:

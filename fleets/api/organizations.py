@@ -7,6 +7,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.edge.parameters import require_known
 from config.edge.views import idempotent
 from fleets import membership, organizations, visibility
 from fleets.api.estate import EstateViewSet
@@ -54,6 +55,7 @@ class Organizations(EstateViewSet):
     @idempotent
     def create(self, request: Request) -> Response:
         """Whoever opens it is its first owner."""
+        require_known(request.query_params, ())
         values = self.body(OrganizationOpening)
         organization = organizations.open_organization(**values, owner=self.access.user, by=self.access)
         return self._answer(organization, status=201)

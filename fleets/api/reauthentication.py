@@ -34,6 +34,8 @@ class PasswordSerializer(StrictSerializer):
 class ReauthenticateView(EdgeView):
     """For ten minutes the session may do what needs a fresh check. Tokens have no password."""
 
+    parameters = frozenset()
+
     @extend_schema(operation_id="reauthenticate", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         by = self.access

@@ -57,7 +57,7 @@ class EmergencyWindows(OfOneToken):
 
     @extend_schema(operation_id="tokens_emergency_list", responses=EmergencySerializer(many=True))
     def list(self, request: Request, token_id: str) -> Response:
-        token = self.meant(request, token_id)
+        token = self.meant(token_id)
         windows = token.emergencies.select_related("started_by", "ended_by")
         page = self.paginate_queryset(self.filter_queryset(windows)) or []
         return self.get_paginated_response(_shown(self.access, page))
@@ -67,7 +67,7 @@ class EmergencyWindows(OfOneToken):
     )
     @idempotent
     def create(self, request: Request, token_id: str) -> Response:
-        token = lookup.token(self.access, token_id, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
         body = StartSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -76,7 +76,7 @@ class EmergencyWindows(OfOneToken):
 
     @extend_schema(operation_id="tokens_emergency_stop", request=StopSerializer, responses={204: None})
     def destroy(self, request: Request, token_id: str) -> Response:
-        token = lookup.token(self.access, token_id, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
         body = StopSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -89,7 +89,7 @@ class EmergencyCalls(OfOneToken):
 
     @extend_schema(operation_id="tokens_emergency_calls", responses=EventSerializer(many=True))
     def list(self, request: Request, token_id: str, pk: str) -> Response:
-        token = self.meant(request, token_id)
+        token = self.meant(token_id)
         events = receipts.calls_of(self._window(token, pk))
         page: list[Event] = self.paginate_queryset(self.filter_queryset(events)) or []
         return self.get_paginated_response(

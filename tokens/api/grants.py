@@ -8,12 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.edge.conditional import etag
-from config.edge.refusals import Invalid, Missing
+from config.edge.refusals import Missing
 from config.edge.serializers import StrictSerializer, Text
 from config.edge.views import ApiViewSet, idempotent
 from fleets.api.rule_serializers import Path
 from fleets.scopes import Scope
-from fleets.visibility import organization as organization_of
 from tokens import grants
 from tokens.api import lookup, schema
 from tokens.api.fields import Reason
@@ -49,17 +48,17 @@ class Grants(ApiViewSet):
     narrowing: ClassVar[frozenset[str]] = frozenset({"create"})  # as a row that denies
 
     def list(self, request: Request, token_id: str) -> Response:
-        token = self._token(token_id, Scope.TOKENS_READ, filtered=True)
+        token = lookup.token(self, token_id, Scope.TOKENS_READ)
         page = self.paginate_queryset(self.filter_queryset(Grant.objects.filter(token=token)))
         return self.get_paginated_response([represent_grant(grant) for grant in page or []])
 
     def retrieve(self, request: Request, token_id: str, n: str) -> Response:
-        token = self._token(token_id, Scope.TOKENS_READ)
+        token = lookup.token(self, token_id, Scope.TOKENS_READ)
         return self.answer(token, represent_grant(_grant(token, n)))
 
     @idempotent
     def create(self, request: Request, token_id: str) -> Response:
-        token = self._token(token_id, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
         said = self._body(GrantAddition)
         self.conditional(token)
         row = GrantWish(said["path"], said.get("role") or "", said["propagate"])
@@ -69,7 +68,7 @@ class Grants(ApiViewSet):
         return self.answer(grant.token, represent_grant(grant), 201)
 
     def destroy(self, request: Request, token_id: str, n: str) -> Response:
-        token = self._token(token_id, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
         number = _grant(token, n).number
         said = self._body(ReasonSerializer)
         self.conditional(token)
@@ -77,17 +76,6 @@ class Grants(ApiViewSet):
         if edited.edit_waits:
             return answer_edit(self, edited)
         return Response(status=204, headers={"ETag": etag(edited)})
-
-    def _token(self, token_id: str, scope: Scope, *, filtered: bool = False) -> Token:
-        """The token, of the organization where one is named. Other parameters are for lists (`filtered`)."""
-        for name in self.request.query_params if not filtered else ():
-            if name != "organization":
-                raise Invalid.field(name[:100], "There is no such parameter.", "unknown_parameter")
-        token = lookup.token(self.access, token_id, scope)
-        slug = self.request.query_params.get("organization")
-        if slug is not None and organization_of(self.access, slug).pk != token.organization_id:
-            raise Missing("There is no such token.")
-        return token
 
     def _body(self, command: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         body = command(data=self.request.data)

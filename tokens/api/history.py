@@ -11,7 +11,6 @@ from audit.actions import Action
 from audit.api.filters import EventFilters
 from audit.api.serializers import EventSerializer, PartySerializer
 from audit.models import Event
-from config.edge.refusals import Missing
 from config.edge.views import ApiViewSet
 from fleets.scopes import Scope
 from tokens import history, policy
@@ -44,17 +43,14 @@ class OfOneToken(ApiViewSet):
 
     queryset = Event.objects.none()
 
-    def meant(self, request: Request, pk: str) -> Token:
-        token = lookup.token(self.access, pk, Scope.TOKENS_READ)
-        if request.query_params.get("organization") not in (None, token.organization.slug):
-            raise Missing("There is no such organization.")
-        return token
+    def meant(self, pk: str) -> Token:
+        return lookup.token(self, pk, Scope.TOKENS_READ)
 
 
 class HistoryView(OfOneToken):
     @extend_schema(operation_id="tokens_history", responses=ChangeSerializer(many=True))
     def list(self, request: Request, pk: str) -> Response:
-        token = self.meant(request, pk)
+        token = self.meant(pk)
         page = self.paginate_queryset(self.filter_queryset(history.changes_of(token)))
         shown = shown_events(page or [], token, names_people=policy.names_people(self.access))
         changes = [change.changes for change in history.told(token, page or [])]
@@ -68,7 +64,7 @@ class ActivityView(OfOneToken):
 
     @extend_schema(operation_id="tokens_activity", responses=EventSerializer(many=True))
     def list(self, request: Request, pk: str) -> Response:
-        token = self.meant(request, pk)
+        token = self.meant(pk)
         page = self.paginate_queryset(self.filter_queryset(history.activity_of(token)))
         return self.get_paginated_response(
             shown_events(page or [], token, names_people=policy.names_people(self.access))

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from audit.organizations import within
 from config.edge.access import Access, authorize, authorize_somewhere
 from config.edge.refusals import Invalid, Missing
+from config.edge.views import EdgeView
 from fleets.models import Fleet, Organization, User
 from fleets.paths import ROOT
 from fleets.scopes import Scope
@@ -19,10 +21,15 @@ def visible(access: Access) -> TokenQuerySet:
     return tokens
 
 
-def token(access: Access, pk: str, scope: Scope) -> Token:
-    """A token that the caller may see and, if it is a token that calls, ask this of."""
+def token(view: EdgeView, pk: str, scope: Scope) -> Token:
+    """A token that the caller may see and, if it is a token that calls, ask this of; of the organization that the
+    query names, where it names one."""
+    access = view.access
     require_somewhere(access, scope)
-    found = visible(access).filter(pk=pk[:100]).first() if pk.isascii() and pk.isalnum() else None
+    tokens = visible(access)
+    if view.asked_organization is not None:
+        tokens = tokens.filter(organization_id__in=within(access, view.asked_organization))
+    found = tokens.filter(pk=pk[:100]).first() if pk.isascii() and pk.isalnum() else None
     if found is None:
         for organization_id in access.organization_ids() if access.token_id else ():
             access.note(scope, ROOT, organization_id, allowed=False)

@@ -37,7 +37,7 @@ class RestrictionsView(EdgeView):
         description="202: what is loosened waits for the approval that `approval` names, and the token is as it was.",
     )
     def put(self, request: Request, pk: str) -> Response:
-        token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
         body = RestrictionsSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)

@@ -41,7 +41,7 @@ class RevokeAllView(EdgeView):
         body = RevokeAllSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         said = body.validated_data
-        organization = organization_of(self.access, said.get("organization"))
+        organization = organization_of(self.access, self.named_organization(said.get("organization")))
         owner = lookup.owner(self.access, said, organization)
         lookup.require_of(self.access, Scope.TOKENS_MANAGE, owner, organization)
         batch = revocation.revoke_all(organization, owner=owner, reason=said["reason"], by=self.access)

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.edge.access import Access, authorize_list
-from config.edge.refusals import Invalid, Refused
+from config.edge.refusals import Refused
 from config.edge.views import ApiViewSet, EdgeView, idempotent
 from fleets import places
 from fleets.models import Organization
@@ -54,7 +54,7 @@ class TokenViewSet(ApiViewSet):
 
     @extend_schema(responses=schema.TokenPage)
     def list(self, request: Request) -> Response:
-        organization = organization_of(self.access, request.query_params.get("organization"))
+        organization = organization_of(self.access, self.asked_organization)
         authorize_list(self.access, Scope.TOKENS_READ, organization.pk)
         tokens = self.get_queryset().filter(organization=organization)
         page = self.paginate_queryset(self.filter_queryset(tokens))
@@ -66,7 +66,9 @@ class TokenViewSet(ApiViewSet):
         lookup.require_somewhere(self.access, Scope.TOKENS_MANAGE)
         body = IssueSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        organization = organization_of(self.access, body.validated_data.get("organization"))
+        organization = organization_of(
+            self.access, self.named_organization(body.validated_data.get("organization"))
+        )
         owner = lookup.owner(self.access, body.validated_data, organization)
         lookup.require_of(self.access, Scope.TOKENS_MANAGE, owner, organization)
         data = body.validated_data
@@ -86,7 +88,7 @@ class TokenViewSet(ApiViewSet):
 
     @extend_schema(responses=schema.TokenRepresentation)
     def retrieve(self, request: Request, pk: str) -> Response:
-        token = lookup.token(self.access, pk, Scope.TOKENS_READ)
+        token = lookup.token(self, pk, Scope.TOKENS_READ)
         return self.answer(token, represent(token))
 
     @extend_schema(
@@ -96,7 +98,7 @@ class TokenViewSet(ApiViewSet):
         "nothing of the token as it is stored would change: a change that waits already is left alone.",
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
         body = EditSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -110,7 +112,7 @@ class TokenViewSet(ApiViewSet):
     @action(detail=True, methods=["post"])
     @idempotent
     def rotate(self, request: Request, pk: str) -> Response:
-        token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
         body = RotateSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -132,13 +134,13 @@ class TokenViewSet(ApiViewSet):
         return self._move(lifecycle.revoke, pk)
 
     @extend_schema(parameters=[PATH], responses=schema.Permissions)
-    @action(detail=True, methods=["get"])
+    @action(detail=True, methods=["get"], parameters=frozenset({"organization", "path"}))
     def permissions(self, request: Request, pk: str) -> Response:
-        token = lookup.token(self.access, pk, Scope.TOKENS_READ)
+        token = lookup.token(self, pk, Scope.TOKENS_READ)
         return Response(permissions_of(token, _path(request, token)), headers=NO_STORE)
 
     def _move(self, verb: Any, pk: str) -> Response:
-        token = lookup.token(self.access, pk, Scope.TOKENS_MANAGE)
+        token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
         body = ReasonSerializer(data=self.request.data)
         body.is_valid(raise_exception=True)
         self.conditional(token)
@@ -148,6 +150,8 @@ class TokenViewSet(ApiViewSet):
 
 class OwnTokenView(EdgeView):
     """The calling token about itself: read, narrow, rotate, end."""
+
+    parameters = frozenset()
 
     @extend_schema(operation_id="own_token_retrieve", responses=schema.TokenRepresentation)
     def get(self, request: Request) -> Response:
@@ -177,6 +181,8 @@ class OwnTokenView(EdgeView):
 
 
 class OwnTokenRotateView(EdgeView):
+    parameters = frozenset()
+
     @extend_schema(operation_id="own_token_rotate", request=RotateSerializer, responses=schema.RotatedToken)
     @idempotent
     def post(self, request: Request) -> Response:
@@ -188,6 +194,8 @@ class OwnTokenRotateView(EdgeView):
 
 
 class OwnTokenPermissionsView(EdgeView):
+    parameters = frozenset({"path"})
+
     @extend_schema(operation_id="own_token_permissions", parameters=[PATH], responses=schema.Permissions)
     def get(self, request: Request) -> Response:
         token = own_token(self.access)
@@ -196,6 +204,8 @@ class OwnTokenPermissionsView(EdgeView):
 
 class WhoAmIView(EdgeView):
     """Whoever calls, with any credential."""
+
+    parameters = frozenset()
 
     @extend_schema(operation_id="whoami", responses=schema.WhoAmI)
     def get(self, request: Request) -> Response:
@@ -268,8 +278,5 @@ def _represent_to_itself(token: Token) -> dict[str, Any]:
 
 
 def _path(request: Request, token: Token) -> str:
-    extra = set(request.query_params) - {"path"}
-    if extra or len(request.query_params.getlist("path")) > 1:
-        raise Invalid.field(min(extra) if extra else "path", "Only one path.", "unknown_parameter")
     text = request.query_params.get("path")
-    return places.resolved(token.organization_id, text[:300]) if text else token.default_path
+    return places.resolved(token.organization_id, text) if text else token.default_path
