@@ -19,6 +19,7 @@ class Unchanged:
 
 
 UNCHANGED = Unchanged()
+NOTHING_LEFT = "A token keeps at least one scope. To take everything away, disable, revoke or reject it."
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class _OfTokens(ABC):
         if words := effect_of(asked, less).gained:
             raise Invalid.field("narrowed", f"This is more than was asked for: {words[0]}.", "not_narrower")
         if not effect_of(before, less, had_expired=token.expired_at is not None).widens:
-            raise Invalid.field("narrowed", "Nothing would be left; reject it instead.", "not_narrower")
+            raise Invalid.field("narrowed", "Nothing would be left; reject it instead.", "nothing_left")
         return self.proposed(request, token, less, by)
 
     def _meant(self, token: Token, asked: Spec, narrowed: dict[str, Any], meaning: Access) -> Spec:

@@ -283,6 +283,29 @@ def test_less_is_approved_in_the_words_of_an_edit(world: World, approver: User) 
     )
 
 
+def test_what_leaves_nothing_is_refused_by_one_code(world: World, approver: User) -> None:
+    issued = make_token(world.edge, "machines:read")
+    client, one = session_client(world.manager), f"{TOKENS}{issued.token.pk}/"
+    waits = client.patch(
+        one, {"scopes": ["machines:read", "commands:execute"], "reason": "more"}, format="json"
+    )
+    approval = waits.json()["approval"]
+
+    answers = [
+        client.patch(one, {"scopes": []}, format="json"),
+        token_client(issued).patch(f"{API}token/", {"scopes": []}, format="json"),
+        decide(session_client(approver), approval, narrowed={"scopes": []}),
+        decide(session_client(approver), approval, narrowed={"scopes": ["machines:read"]}),
+    ]
+
+    refused = [
+        (answer.status_code, [error["code"] for error in answer.json()["errors"]]) for answer in answers
+    ]
+    assert refused == [(400, ["nothing_left"])] * 4
+    assert present(issued).scopes == ["machines:read"]
+    assert present(issued).has_waiting_change
+
+
 def test_a_token_narrows_itself_at_once_whatever_its_risk(world: World, approver: User) -> None:
     issued = make_token(world.edge, "commands:execute", "machines:read")
 

@@ -24,6 +24,7 @@ from tokens import expiry, policy, principals
 from tokens.admin import words
 from tokens.admin.choices import givable
 from tokens.admin.restriction_fields import RestrictionFields
+from tokens.changes import NOTHING_LEFT
 from tokens.kinds import Owner
 from tokens.lifecycle import LONGEST_OVERLAP, UNCHANGED, Edit, Unchanged
 from tokens.models import EXTENDED, Token
@@ -275,9 +276,7 @@ class EditForm(ReachForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean()
         if not self.errors and not data["role"] and not data["scopes"]:
-            self.add_error(
-                "scopes", "A token keeps at least one scope. To take everything away, disable or revoke it."
-            )
+            self.add_error("scopes", NOTHING_LEFT)
         if not self.errors:
             data["change"] = self._change(data)
         return data

@@ -21,7 +21,7 @@ from tokens.api.fields import (
     expires_at_field,
     rotate_every_field,
 )
-from tokens.changes import UNCHANGED, Edit, Unchanged
+from tokens.changes import NOTHING_LEFT, UNCHANGED, Edit, Unchanged
 from tokens.hints import hints_of, is_gone
 from tokens.kinds import Kind, Owner, kind_of
 from tokens.lifecycle import LONGEST_OVERLAP
@@ -35,6 +35,15 @@ class GrantSerializer(StrictSerializer):
     path = serializers.CharField(max_length=255, trim_whitespace=False)
     role = Text(max_length=63)
     propagate = serializers.BooleanField(default=True)
+
+
+class KeptScopes(Scopes):
+    """Those that are left of some: at least one."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if data == []:
+            raise serializers.ValidationError(NOTHING_LEFT, code="nothing_left")
+        return super().to_internal_value(data)
 
 
 class AccessFields(StrictSerializer):
@@ -108,7 +117,13 @@ class IssueSerializer(AccessFields):
         return named_restrictions(self.validated_data, UNRESTRICTED)
 
 
-class EditSerializer(AccessFields):
+class EditedAccess(AccessFields):
+    """What a token that is there shall reach."""
+
+    scopes = KeptScopes(required=False)
+
+
+class EditSerializer(EditedAccess):
     """The request to edit a token: what is not named stays."""
 
     name = Text(max_length=63, validators=[NAME], required=False)
@@ -126,7 +141,7 @@ class EditSerializer(AccessFields):
         return Edit(wish=wish, **named)
 
 
-class SelfEditSerializer(AccessFields):
+class SelfEditSerializer(EditedAccess):
     """What a token may change of itself: it only narrows."""
 
     expires_at = expires_at_field()
@@ -138,7 +153,7 @@ class SelfEditSerializer(AccessFields):
         return Edit(wish=wish, expires_at=data.get("expires_at", UNCHANGED))
 
 
-class NarrowingSerializer(AccessFields):
+class NarrowingSerializer(EditedAccess):
     """How much of a request is approved: the fields that shall be less than what was asked for."""
 
     expires_at = expires_at_field()
