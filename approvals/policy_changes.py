@@ -7,6 +7,7 @@ from uuid import UUID
 from approvals.models import ApprovalRequest, Diff, Ids
 from approvals.requests import open_request
 from approvals.subjects import Offer, Proposal, Row, digest_of
+from audit.trail import differences
 from config.edge.access import Access
 from config.edge.refusals import Conflict, Invalid
 from fleets import currency, organizations
@@ -122,8 +123,7 @@ def _base(policy: OrganizationPolicy) -> str:
 
 def _parts(before: OrganizationPolicy, after: OrganizationPolicy) -> Diff:
     """{part: [before, after]}, of maps key by key."""
-    was, becomes = _flat(before.as_json()), _flat(after.as_json())
-    return {part: [was[part], becomes[part]] for part in was if was[part] != becomes[part]}
+    return differences(_flat(before.as_json()), _flat(after.as_json()))
 
 
 def _flat(policy: dict[str, Any]) -> Diff:

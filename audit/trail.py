@@ -1,6 +1,6 @@
 """Records one event, in the caller's transaction: no change without its event, no event without its change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from django.db import Error as AnyDatabaseError
@@ -54,6 +54,11 @@ def record(
         raise Unavailable(UNWRITTEN) from error
     frames.note_target(event.target_id)
     return event
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """{name: [before, after]} of what `after` says otherwise, for an event's data; None where nothing was said."""
+    return {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
 
 
 def record_all(

@@ -7,14 +7,14 @@ gains, also where an entry that denied or narrowed goes and what is above it cou
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from audit.actions import Action
-from audit.trail import record
+from audit.trail import differences, record
 from audit.verbs import verb
 from config.edge.access import Access
-from config.edge.refusals import Conflict, Invalid, Missing, require
+from config.edge.refusals import Invalid, Missing, require
+from config.edge.taken import unless_taken
 from fleets import currency, gains, places, policy
 from fleets.models import AclEntry, Group, GroupMembership, Organization, TechnicalUser, User
 from fleets.paths import ROOT
@@ -68,8 +68,8 @@ def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> Non
         entry.save(update_fields=["role", "propagate"])
     _raise(entry)
     after = _said(entry)
-    difference = {name: [before[name], after[name]] for name in changes if before[name] != after[name]}
-    record(Action.ENTRY_CHANGED, by=by, target=entry, data={**after, "changes": difference})
+    data = {**after, "changes": differences(before, after)}
+    record(Action.ENTRY_CHANGED, by=by, target=entry, data=data)
 
 
 @verb(Action.ENTRY_REMOVED)
@@ -182,11 +182,8 @@ def _affected(entry: AclEntry) -> Iterable[User]:
 
 
 def _insert(entry: AclEntry) -> None:
-    try:
-        with transaction.atomic():
-            entry.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("There is an entry of this subject at this path.", code="entry_exists") from None
+    with unless_taken("There is an entry of this subject at this path.", "entry_exists"):
+        entry.save(force_insert=True)
 
 
 def _raise(entry: AclEntry) -> None:

@@ -3,16 +3,16 @@
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from audit.actions import Action
-from audit.trail import record
+from audit.trail import differences, record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.networks import parse_network
 from config.edge.refusals import Conflict, IllegalMove, InsufficientScope, Invalid
+from config.edge.taken import unless_taken
 from fleets import currency, policy
 from fleets.models import Image, MachineTemplate, Network, Organization, no_configuration
 from fleets.paths import ROOT
@@ -167,10 +167,7 @@ def _change(item: AnyItem, changes: dict[str, Any], action: Action, by: Access) 
         setattr(item, name, value)
     item.full_clean(validate_unique=False, validate_constraints=False)
     _save(item, [*changes])
-    difference = {
-        name: [before[name], value] for name, value in _facts(item).items() if before[name] != value
-    }
-    record(action, by=by, target=item, data={"changes": difference})
+    record(action, by=by, target=item, data={"changes": differences(before, _facts(item))})
 
 
 def _remove(item: AnyItem, action: Action, by: Access) -> None:
@@ -194,11 +191,8 @@ def _claim(item: AnyItem) -> None:
 
 
 def _save(item: AnyItem, fields: list[str] | None = None) -> None:
-    try:
-        with transaction.atomic():
-            item.save(force_insert=fields is None, update_fields=fields)
-    except IntegrityError:
-        raise Conflict("There is one of this name already.", code="name_taken") from None
+    with unless_taken("There is one of this name already.", "name_taken"):
+        item.save(force_insert=fields is None, update_fields=fields)
 
 
 KEPT = {"id", "organization", "version", "created_at", "removed_at"}

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from audit.actions import Action
-from audit.trail import record, record_all
+from audit.trail import differences, record, record_all
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
@@ -120,10 +120,7 @@ def configure(machine: Machine, *, changes: dict[str, Any], by: Access) -> None:
     _claim(machine)
     machine.configuration = {**before, **changes}
     machine.save(update_fields=["configuration"])
-    difference = {
-        name: [before.get(name), value] for name, value in changes.items() if before.get(name) != value
-    }
-    record(Action.MACHINE_CONFIGURED, by=by, target=machine, data={"changes": difference})
+    record(Action.MACHINE_CONFIGURED, by=by, target=machine, data={"changes": differences(before, changes)})
 
 
 @verb(Action.MACHINE_ACTION_REQUESTED)

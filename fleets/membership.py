@@ -3,14 +3,13 @@ applications: one way to join, leave and change role, under a verb for each."""
 
 from typing import Any
 
-from django.db import IntegrityError, transaction
-
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
+from config.edge.taken import unless_taken
 from fleets import consequences, currency, departures, entries, gains, invitations, policy
 from fleets.models import (
     AclEntry,
@@ -273,11 +272,8 @@ def _require_member(user: User, organization_id: Any) -> None:
 
 def _insert(row: User | Membership | AnyBelonging, taken: str, code: str = "already_member") -> None:
     """Conflict where another was faster than the check before."""
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict(taken, code=code) from None
+    with unless_taken(taken, code):
+        row.save(force_insert=True)
 
 
 def _end(membership: Membership | AnyBelonging) -> None:

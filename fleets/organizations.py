@@ -3,13 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
-
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.refusals import ChangedMeanwhile, Conflict, require
+from config.edge.taken import unless_taken
 from fleets import consequences, currency, policy
 from fleets.deciders import members_who_decide
 from fleets.models import Membership, Organization, User
@@ -137,8 +136,5 @@ def _require_quorum(
 
 
 def _insert(organization: Organization) -> None:
-    try:
-        with transaction.atomic():
-            organization.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("This slug is taken; slugs are never reused.", code="slug_taken") from None
+    with unless_taken("This slug is taken; slugs are never reused.", "slug_taken"):
+        organization.save(force_insert=True)

@@ -3,14 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from django.db import IntegrityError, transaction
-
 from audit.actions import Action
-from audit.trail import record
+from audit.trail import differences, record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.refusals import Conflict, IllegalMove, require
+from config.edge.refusals import IllegalMove, require
+from config.edge.taken import unless_taken
 from fleets import consequences, currency, entries, gains, machines, policy
 from fleets.models import AclEntry, Application, Fleet, Group, Organization, User
 
@@ -86,11 +85,8 @@ def close_application(application: Application, *, reason: str = "", by: Access)
 def _open(row: Owned, action: Action, by: Access) -> Owned:
     require(policy.may_open_owner(by, row.organization), f"You may not open {row._meta.verbose_name}s here.")
     row.full_clean(validate_unique=False, validate_constraints=False)
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("This slug is taken; slugs are never reused.", code="slug_taken") from None
+    with unless_taken("This slug is taken; slugs are never reused.", "slug_taken"):
+        row.save(force_insert=True)
     record(action, by=by, target=row)
     return row
 
@@ -103,8 +99,7 @@ def _change(row: AnyOwner, changes: dict[str, Any], action: Action, by: Access) 
         setattr(row, name, value)
     row.full_clean(validate_unique=False, validate_constraints=False)
     row.save(update_fields=list(changes))
-    difference = {name: [before[name], value] for name, value in changes.items() if before[name] != value}
-    record(action, by=by, target=row, data={"changes": difference})
+    record(action, by=by, target=row, data={"changes": differences(before, changes)})
 
 
 def _close(row: AnyOwner, action: Action, reason: str, by: Access) -> Ended:

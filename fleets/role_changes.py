@@ -1,13 +1,12 @@
 """What is done to the roles of an organization's own: add, change, remove. What one gives is for `roles`."""
 
-from django.db import IntegrityError, transaction
-
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
+from config.edge.taken import unless_taken
 from fleets import consequences, currency, policy, roles
 from fleets.models import AclEntry, Organization, OrganizationRole
 from fleets.scopes import PERSONAL_ONLY, Scope
@@ -24,11 +23,8 @@ def add(organization: Organization, *, name: str, scopes: frozenset[Scope], by: 
     role.full_clean(validate_unique=False, validate_constraints=False)
     if roles.is_reserved(name):
         raise Conflict("This is the name of a built-in role.", code="name_taken")
-    try:
-        with transaction.atomic():
-            role.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("There is, or was, a role of this name.", code="name_taken") from None
+    with unless_taken("There is, or was, a role of this name.", "name_taken"):
+        role.save(force_insert=True)
     record(Action.ROLE_ADDED, by=by, target=role, data={"scopes": role.scopes})
     return role
 

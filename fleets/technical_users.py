@@ -3,13 +3,12 @@
 They sign in by no door (sign_in), are members of nothing, and hold what entries give them.
 """
 
-from django.db import IntegrityError, transaction
-
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.refusals import Conflict, IllegalMove, require
+from config.edge.taken import unless_taken
 from fleets import consequences, currency, entries, policy
 from fleets.models import AclEntry, Organization, TechnicalUser, User
 
@@ -23,11 +22,8 @@ def make(organization: Organization, *, username: str, name: str = "", by: Acces
     user = User(username=username, name=name, kind=User.Kind.TECHNICAL)
     user.set_unusable_password()
     user.full_clean(exclude=["password"], validate_constraints=False)
-    try:
-        with transaction.atomic():
-            user.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("This username is taken.", code="username_taken") from None
+    with unless_taken("This username is taken.", "username_taken"):
+        user.save(force_insert=True)
     kind = TechnicalUser.Kind.TECHNICAL_USER
     technical = TechnicalUser.objects.create(user=user, organization=organization, kind=kind, label=str(user))
     record(Action.TECHNICAL_USER_MADE, by=by, target=technical)

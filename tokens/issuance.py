@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
-
 from approvals.requests import behind_of
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.refusals import Conflict, require
+from config.edge.refusals import require
+from config.edge.taken import unless_taken
 from fleets.models import Organization
 from tokens import limits, peppers, policy, principals, secret, waiting, wishes
 from tokens.kinds import COLUMN, Owner, kind_of
@@ -135,8 +134,5 @@ def new_secret(token: Token, *, generation: int, by: Access) -> Secret:
 
 def _insert(token: Token) -> None:
     token.full_clean(validate_unique=False, validate_constraints=False)
-    try:
-        with transaction.atomic():
-            token.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict("This owner has, or had, a token of this name.", code="name_taken") from None
+    with unless_taken("This owner has, or had, a token of this name.", "name_taken"):
+        token.save(force_insert=True)

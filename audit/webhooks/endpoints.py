@@ -13,7 +13,7 @@ from audit.actions import Action
 from audit.models import WebhookDelivery, WebhookEndpoint
 from audit.organizations import Named
 from audit.policy import may_manage_webhooks
-from audit.trail import record
+from audit.trail import differences, record
 from audit.verbs import verb
 from audit.webhooks import filters, queue, signing
 from config.edge import destinations
@@ -83,7 +83,7 @@ def change(endpoint: WebhookEndpoint, *, changes: dict[str, Any], by: Access) ->
     if (endpoint.enabled and not was_enabled) or endpoint.url != old_url:
         at = now()
         endpoint.deliveries.pending().update(attempts=0, owed_since=at, due_at=at)
-    told = {name: [before[name], value] for name, value in _facts(endpoint).items() if before[name] != value}
+    told = differences(before, _facts(endpoint))
     if endpoint.url != old_url:
         told["url"] = [before["url"], endpoint.origin]  # though only the path, which is not told, may differ
     queue.forget_listeners()

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 from audit import trail
 from audit.actions import Action, Outcome
 from audit.models import AppendOnly, Event, EventQuerySet
-from audit.trail import Target, record
+from audit.trail import Target, differences, record
 from config.edge import context
 from config.edge.access import Actor
 from config.edge.context import RequestContext
@@ -198,3 +198,10 @@ def test_the_events_about_a_token_are_what_it_did_and_what_was_done_to_it() -> N
 
 def test_the_trail_needs_no_request() -> None:
     assert trail.record(Action.DEMO_FILLED, by=Somebody(), target=make_fleet(make_organization())).request_id
+
+
+def test_differences_are_what_is_said_otherwise_before_and_after() -> None:
+    before = {"name": "Edge", "size": 1, "tags": ["a"], "gone": 1}
+    after = {"name": "Edge", "size": 2, "tags": [], "fresh": True, "empty": None}
+
+    assert differences(before, after) == {"size": [1, 2], "tags": [["a"], []], "fresh": [None, True]}
