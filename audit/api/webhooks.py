@@ -153,6 +153,7 @@ class Webhooks(_Managed):
     def test(self, request: Request, pk: str) -> Response:
         endpoint = self.endpoint(pk)
         self.body(Nothing)
+        self.conditional(endpoint)
         return Response(DeliverySerializer(endpoints.test(endpoint, by=self.access)).data)
 
     def _answer(self, endpoint: WebhookEndpoint) -> Response:

@@ -130,13 +130,16 @@ class Members(EstateViewSet):
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
         member = self._seen(pk)
-        membership.suspend(member, **self.body(Suspension), by=self.access)
+        values = self.body(Suspension)
+        self.conditional(member)
+        membership.suspend(member, **values, by=self.access)
         return self._answer(member)
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
         member = self._seen(pk)
         self.body(Nothing)
+        self.conditional(member)
         membership.resume(member, by=self.access)
         return self._answer(member)
 
