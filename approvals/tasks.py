@@ -7,6 +7,6 @@ from config.edge import timers
 
 
 @shared_task
-@timers.once("watch requests for approval", every=60)
+@timers.once("watch requests for approval")
 def watch_requests() -> None:
     watching.watch()

@@ -26,7 +26,7 @@ def deliver_webhooks() -> None:
 
 
 @shared_task
-@timers.once("forget webhook deliveries", every=3600.0)
+@timers.once("forget webhook deliveries")
 def forget_deliveries() -> None:
     delivering.forget()
 

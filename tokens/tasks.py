@@ -14,36 +14,36 @@ def end_emergency(window_id: str) -> None:
 
 
 @shared_task
-@timers.once("emergency ends", every=15)
+@timers.once("emergency ends")
 def record_emergency_ends() -> None:
     sweeps.record_emergency_ends()
 
 
 @shared_task
-@timers.once("expiries", every=30)
+@timers.once("expiries")
 def record_expiries() -> None:
     sweeps.record_expiries()
 
 
 @shared_task
-@timers.once("overlap ends", every=60)
+@timers.once("overlap ends")
 def record_overlap_ends() -> None:
     sweeps.record_overlap_ends()
 
 
 @shared_task
-@timers.once("expiry notices", every=600)
+@timers.once("expiry notices")
 def announce_expiries() -> None:
     notices.announce_expiries()
 
 
 @shared_task
-@timers.once("unused tokens", every=3600)
+@timers.once("unused tokens")
 def disable_unused() -> None:
     sweeps.disable_unused()
 
 
 @shared_task
-@timers.once("denial tallies", every=60)
+@timers.once("denial tallies")
 def record_counted_denials() -> None:
     denials.record_counted()

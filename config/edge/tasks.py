@@ -9,7 +9,7 @@ from config.edge.models import IdempotencyKey
 
 
 @shared_task
-@timers.once(timers.HEARTBEAT, every=30)
+@timers.once(timers.HEARTBEAT)
 def heartbeat() -> None:
     """That it ran is all that there is to know."""
 

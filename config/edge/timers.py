@@ -12,30 +12,29 @@ from django.db.models import Q
 
 from config.edge.clock import now
 from config.edge.models import Timer
+from config.edge.schedule import EVERY
 
 P = ParamSpec("P")
 HEARTBEAT = "heartbeat"
 EARLY = 0.8  # of a slot: deliveries are late by some seconds, and the next one must not be taken for the same
 
-every_of: dict[str, float] = {}  # seconds between the runs of each timer
 
-
-def once(name: str, *, every: float) -> Callable[[Callable[P, object]], Callable[P, None]]:
-    """Run a task once in `every` seconds, however often it is asked for. Goes under `@shared_task`.
+def once(name: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
+    """Run a task of the schedule once in its slot, however often it is asked for. Goes under `@shared_task`.
 
     Who takes a slot and dies in it leaves the next slot free. A run that outlasts its slot may meet the next one.
     """
-    every_of[name] = every
 
     def decorate(function: Callable[P, object]) -> Callable[P, None]:
+        slot = timedelta(seconds=EVERY[f"{function.__module__}.{function.__name__}"])
+
         @wraps(function)
         def run_once(*args: P.args, **kwargs: P.kwargs) -> None:
-            if not take(name, timedelta(seconds=every)):
+            if not take(name, slot):
                 return
             function(*args, **kwargs)
             Timer.objects.filter(name=name).update(done_at=now())
 
-        run_once.every = every  # type: ignore[attr-defined]
         return run_once
 
     return decorate

@@ -7,8 +7,6 @@ from django.db import transaction
 from approvals import requests, watching
 from approvals.models import ApprovalRequest
 from approvals.tasks import watch_requests
-from config.celery import app
-from config.edge import timers
 from config.edge.models import Timer
 from config.edge.refusals import Conflict
 from tests.approvals.conftest import Place
@@ -100,13 +98,6 @@ def test_one_that_fails_for_any_reason_holds_up_no_other_and_is_told(
     [told] = [line for line in caplog.records if line.levelname == "ERROR"]
     assert (told.__dict__["request"], told.__dict__["error"]) == (str(first.pk), "LookupError")
     assert "words" not in caplog.text
-
-
-def test_it_is_in_the_schedule_under_its_name() -> None:
-    entry = app.conf.beat_schedule["watch requests for approval"]
-
-    assert entry["task"] == watch_requests.name
-    assert entry["schedule"] == timers.every_of["watch requests for approval"]
 
 
 def test_the_checks_know_a_handler_for_every_kind() -> None:

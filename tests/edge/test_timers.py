@@ -1,28 +1,32 @@
 """Timers: one run a slot, however many beats ask and however often a task is delivered; no run is owed for ever."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
-from django.conf import settings
 
 from config.celery import app
 from config.edge import timers
 from config.edge.clock import now
 from config.edge.models import Timer
+from config.edge.schedule import EVERY
 from config.edge.tasks import heartbeat
 from tokens.models import EmergencyAccess
 
-EVERY = 30
+SLOT = 30  # seconds
 
 
 @pytest.fixture
-def runs() -> list[int]:
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of a task that is in the schedule."""
+    monkeypatch.setitem(EVERY, f"{__name__}.sweep", SLOT)
     return []
 
 
 def sweep_into(runs: list[int], *, name: str = "sweep", fails: bool = False) -> None:
-    @timers.once(name, every=EVERY)
+    @timers.once(name)
     def sweep() -> None:
         runs.append(1)
         if fails:
@@ -58,7 +62,7 @@ def test_who_dies_in_a_slot_leaves_the_next_one_free(runs: list[int]) -> None:
         sweep_into(runs, fails=True)
     assert Timer.objects.get().done_at is None
 
-    with time_machine.travel(now() + timedelta(seconds=EVERY)):
+    with time_machine.travel(now() + timedelta(seconds=SLOT)):
         sweep_into(runs)
 
     assert len(runs) == 2
@@ -96,21 +100,27 @@ def test_what_the_schedule_asks_for_does_not_pile_up_while_workers_are_away() ->
 def test_the_task_of_a_windows_end_outlives_the_longest_window_and_the_worker_that_holds_it() -> None:
     """It waits unacknowledged for its time: it is not given out anew before that, nor lost with its worker."""
     longest = EmergencyAccess.LONGEST * 3600
-    assert settings.CELERY_BROKER_TRANSPORT_OPTIONS["visibility_timeout"] > longest
-    assert settings.CELERY_TASK_ACKS_LATE
-    assert settings.CELERY_TASK_REJECT_ON_WORKER_LOST
-    assert settings.CELERY_WORKER_PREFETCH_MULTIPLIER == 1
-    assert settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT > 0
-    assert settings.CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE
+    assert app.conf.broker_transport_options["visibility_timeout"] > longest
+    assert app.conf.task_acks_late
+    assert app.conf.task_reject_on_worker_lost
+    assert app.conf.worker_prefetch_multiplier == 1
+    assert app.conf.worker_soft_shutdown_timeout > 0
+    assert app.conf.worker_enable_soft_shutdown_on_idle
 
 
-def test_the_schedule_asks_for_each_timer_as_often_as_it_runs() -> None:
+def test_every_task_is_in_the_schedule_but_the_one_that_waits_for_a_windows_end() -> None:
     app.loader.import_default_modules()
-    asked = {entry["task"]: entry["schedule"] for entry in app.conf.beat_schedule.values()}
-    every = {
-        name: app.tasks[name].run.__dict__["every"] for name in asked if "every" in vars(app.tasks[name].run)
-    }
+    ours = {name for name in app.tasks if not name.startswith("celery.")}
 
-    assert every == {name: asked[name] for name in every}
-    assert "config.edge.tasks.heartbeat" in every
-    assert len(every) == len(timers.every_of.keys() - {"sweep", "one", "other"})
+    assert {name: entry["task"] for name, entry in app.conf.beat_schedule.items()} == {n: n for n in EVERY}
+    assert ours == {*EVERY, "tokens.tasks.end_emergency"}
+
+
+def test_the_page_says_how_often_each_task_runs(repository: Path) -> None:
+    page = (repository / "docs" / "timers.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_.*]+)` \| (\d+) (s|min|h)\b", page, re.MULTILINE)
+    told = {name: float(count) * {"s": 1, "min": 60, "h": 3600}[unit] for name, count, unit in rows}
+
+    forgetting = {task for task in EVERY if ".forget_" in task}
+    assert {EVERY[task] for task in forgetting} == {told.pop("forget_*")}
+    assert told == {task: seconds for task, seconds in EVERY.items() if task not in forgetting}
