@@ -1,5 +1,5 @@
-"""Registers what departures mean for tokens, what their requests for approval do, the trigger that keeps the ended
-ended, and the peppers' check."""
+"""Registers what departures mean for tokens, what their requests for approval do, what the outbox and mails do about
+them, the trigger that keeps the ended ended, and what readiness and metrics tell."""
 
 from django.apps import AppConfig
 
@@ -9,10 +9,21 @@ class TokensConfig(AppConfig):
 
     def ready(self) -> None:
         from approvals import subjects
-        from audit import triggers
+        from audit import outbox, triggers
         from config.edge import health
         from fleets import consequences
-        from tokens import lifecycle, peppers, readiness, requests, revocation, tracked, waiting
+        from tokens import (
+            emergency,
+            lifecycle,
+            notices,
+            peppers,
+            readiness,
+            requests,
+            rerating,
+            revocation,
+            tracked,
+            waiting,
+        )
         from tokens.api.serializers import read_narrowing
 
         triggers.register(
@@ -30,12 +41,15 @@ class TokensConfig(AppConfig):
                 owner_closed=revocation.owner_closed,
                 has_grants_at=lifecycle.has_grants_at,
                 naming_role=lifecycle.naming_role,
+                risks_changed=rerating.risks_changed,
             )
         )
         subjects.register(waiting.ISSUE, requests.TokenIssues(read_narrowing))
         subjects.register(waiting.CHANGE, requests.TokenChanges(read_narrowing))
         subjects.register_sight("token", waiting.visible_ids)
         subjects.register_managing("token", waiting.managed_ids)
+        outbox.register(emergency.KIND, emergency.ask_for_ends)
+        notices.register()
         tracked.register()
         readiness.register()
         health.register("peppers", peppers.problem)

@@ -25,6 +25,10 @@ ROUNDS = 100
 LISTED = 50  # names that a mail lists
 
 
+def register() -> None:
+    mail.writer("tokens_expire")(_letter)
+
+
 def announce_expiries() -> int:
     """How many tokens were announced."""
     done, by = 0, system("timers")
@@ -73,7 +77,6 @@ def _tell(tokens: Sequence[Token], days: int) -> None:
         mail.owe("tokens_expire", person=str(person.pk), tokens=ids, count=len(tokens), days=days)
 
 
-@mail.writer("tokens_expire")
 def _letter(payload: dict[str, Any]) -> mail.Letter | None:
     """Of those that still are to expire then: one that was extended meanwhile is left out."""
     soon = now() + timedelta(days=payload["days"])

@@ -1,27 +1,23 @@
-"""What `/readyz` and `/metrics` tell of tokens, and the work of theirs that waits for the worker."""
+"""What `/readyz` and `/metrics` tell of tokens."""
 
 from datetime import datetime, timedelta
 
 from django.db.models import Count
 
-from audit import outbox
 from audit.actions import Action
 from audit.models import Event
 from config.edge import health, metrics
 from config.edge.clock import now
 from config.edge.ids import first_uuid7
 from config.edge.metrics import Figure
-from tokens import emergency, notices, sweeps
+from tokens import emergency, sweeps
 from tokens.models import Token
 from tokens.models.token import is_expired
 
 LATELY = timedelta(minutes=1)
 
-__all__ = ["notices", "register"]  # importing the notices registers what their mails say
-
 
 def register() -> None:
-    outbox.register(emergency.KIND, emergency.ask_for_ends)
     health.register_due("expiries", oldest_expiry, may_wait=timedelta(minutes=2))
     health.register_due("emergency_ends", oldest_emergency_end, may_wait=timedelta(minutes=1))
     metrics.register(tokens_by_status)
