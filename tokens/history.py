@@ -26,7 +26,7 @@ def activity_of(token: Token) -> EventQuerySet:
     return Event.objects.about_token(token.pk).filter(organization_id=token.organization_id)
 
 
-def told(token: Token, events: Iterable[Event]) -> list[Change]:
+def with_changes(token: Token, events: Iterable[Event]) -> list[Change]:
     """With the fields that each changed: as its event says, and as the diffs of its request say of the others."""
     events = list(events)
     kept = diffs.of(token, {event.request_id for event in events if not _only_asks(event)})
@@ -41,7 +41,7 @@ def told(token: Token, events: Iterable[Event]) -> list[Change]:
 
 def latest(token: Token, count: int) -> list[Change]:
     """The newest changes, for a page."""
-    return told(token, changes_of(token)[:count])
+    return with_changes(token, changes_of(token)[:count])
 
 
 def _only_asks(event: Event) -> bool:

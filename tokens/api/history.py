@@ -53,7 +53,7 @@ class HistoryView(OfOneToken):
         token = self.meant(pk)
         page = self.paginate_queryset(self.filter_queryset(history.changes_of(token)))
         shown = shown_events(page or [], token, names_people=policy.names_people(self.access))
-        changes = [change.changes for change in history.told(token, page or [])]
+        changes = [change.changes for change in history.with_changes(token, page or [])]
         return self.get_paginated_response(
             [_change(event, of_event) for event, of_event in zip(shown, changes, strict=True)]
         )
