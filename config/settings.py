@@ -218,6 +218,7 @@ SPECTACULAR_SETTINGS = {
         "MachineActionName": "fleets.models.MachineAction.Action",
         "MachineKind": "fleets.models.Machine.Kind",
         "OrganizationRole": "fleets.models.Membership.Role",
+        "RiskEnum": "fleets.api.policy_schema.RISKS",
         "TokenKind": "tokens.models.Token.Kind",
         "TokenStatus": "tokens.api.schema.STATUSES",
     },

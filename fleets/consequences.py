@@ -20,12 +20,14 @@ Weakening = Callable[[Organization, OrganizationPolicy, str, Access], UUID | Non
 class Consequences:
     """`member_left(membership, by)`, `owner_closed(owner, by)`: end what lived by it, and name what ended.
     `has_grants_at(organization_id, path)`, `naming_role(organization_id, role, gaining)`: what names it.
+    `risks_changed(organization, rules, reason, by)`: scopes are of another risk now, as these rules say.
     """
 
     member_left: Callable[[Membership, Access], list[str]]
     owner_closed: Callable[[Any, Access], list[str]]
     has_grants_at: Callable[[UUID, str], bool]
     naming_role: Callable[[UUID, str, frozenset[Scope]], list[str]]
+    risks_changed: Callable[[Organization, OrganizationPolicy, str, Access], None]
 
 
 _registered: list[Consequences] = []
@@ -55,6 +57,12 @@ def member_left(membership: Membership, by: Access) -> list[str]:
 def owner_closed(owner: OwnedByOrganization | User, by: Access) -> list[str]:
     """A fleet, group or application that closed, or a technical user that was removed."""
     return [name for each in _registered for name in each.owner_closed(owner, by)]
+
+
+def risks_changed(organization: Organization, rules: OrganizationPolicy, reason: str, by: Access) -> None:
+    """The caller holds the organization's lock, and has stored the rules."""
+    for each in _registered:
+        each.risks_changed(organization, rules, reason, by)
 
 
 def has_grants_at(organization_id: UUID, path: str) -> bool:

@@ -1,6 +1,6 @@
 """What an organization lays down for its tokens, and which changes of it make it weaker."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import Any
@@ -24,6 +24,7 @@ class OrganizationPolicy:
     """`approvals_needed`, `networks_required`: per risk (low, medium, high). `allowed_kinds`: the kinds of tokens that
     people of a role may issue, and have of their own; `scope_ceilings`: the most that their personal tokens may do.
     Lifetimes and `unused_limit_days` are in days, None is no limit. `request_hours`: how long a request stays open.
+    `scope_risks`: of the scopes that are riskier here than they are built in, how risky.
     """
 
     default_lifetime_days: int = 90
@@ -38,6 +39,7 @@ class OrganizationPolicy:
     allowed_kinds: tuple[tuple[str, frozenset[str]], ...] = ()
     scope_ceilings: tuple[tuple[str, frozenset[str]], ...] = ()
     unused_limit_days: int | None = None
+    scope_risks: tuple[tuple[Scope, Risk], ...] = ()
 
     @property
     def default_lifetime(self) -> timedelta:
@@ -78,6 +80,14 @@ class OrganizationPolicy:
         """The scopes that their personal tokens may hold; None: all."""
         return dict(self.scope_ceilings).get(role)
 
+    def risk_of(self, scope: Scope) -> Risk:
+        """How risky it is here: never less than it is built in, whatever was laid down before that became more."""
+        return max(scope.built_in_risk, dict(self.scope_risks).get(scope, Risk.LOW))
+
+    def highest_risk(self, scopes: Iterable[Scope]) -> Risk:
+        """The risk of these scopes together; of none, low."""
+        return max(map(self.risk_of, scopes), default=Risk.LOW)
+
     def as_json(self) -> dict[str, Any]:
         data = asdict(self)
         for name in ("approvals_needed", "networks_required"):
@@ -85,6 +95,10 @@ class OrganizationPolicy:
         for name in ("allowed_kinds", "scope_ceilings"):
             limits = dict(data[name])
             data[name] = {role: sorted(limits[role]) if role in limits else None for role in ROLES}
+        raised = dict(self.scope_risks)
+        data["scope_risks"] = {
+            scope.value: raised[scope].label if scope in raised else None for scope in Scope
+        }
         return {**data, "deciders": sorted(self.deciders)}
 
 
@@ -121,7 +135,7 @@ def told(before: OrganizationPolicy, after: OrganizationPolicy) -> dict[str, lis
     return {name: [was[name], is_now[name]] for name in was if was[name] != is_now[name]}
 
 
-def _weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator[str]:
+def _weakened_by_risk(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator[str]:
     for risk in Risk:
         if after.approvals_for(risk) < before.approvals_for(risk):
             needed = after.approvals_for(risk)
@@ -129,6 +143,13 @@ def _weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator
             yield f"{risk.label} risk needs {approvals}, not {before.approvals_for(risk)}"
         if before.needs_network(risk) and not after.needs_network(risk):
             yield f"{risk.label} risk needs no network limit"
+    for scope in Scope:
+        if after.risk_of(scope) < before.risk_of(scope):
+            yield f"the risk of {scope} is {after.risk_of(scope).label}, not {before.risk_of(scope).label}"
+
+
+def _weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator[str]:
+    yield from _weakened_by_risk(before, after)
     if more := sorted(after.deciders - before.deciders):
         yield f"{' and '.join(more)} may decide too"
     if after.self_approval and not before.self_approval:
@@ -176,6 +197,8 @@ def _from_json(data: dict[str, Any]) -> OrganizationPolicy:
     for name in ("allowed_kinds", "scope_ceilings"):
         limits = ((role, limit) for role, limit in data[name].items() if limit is not None)
         values[name] = tuple(sorted((role, frozenset(limit)) for role, limit in limits))
+    risks = {scope: data["scope_risks"][scope] for scope in Scope}
+    values["scope_risks"] = tuple((scope, Risk[risk.upper()]) for scope, risk in risks.items() if risk)
     return OrganizationPolicy(**{**values, "deciders": frozenset(data["deciders"])})
 
 
@@ -231,6 +254,20 @@ def _map(keys: tuple[str, ...], of: str, read_one: Reader) -> Reader:
     return read
 
 
+def _raised(field: str, value: Any, before: Any) -> str | None:
+    """The risk of the scope that the field names, where that is more than it is built in; else None."""
+    scope = Scope(field.rpartition(".")[2])
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in _RISKS:
+        raise Invalid.field(field, f"{', '.join(_RISKS)}, or null for the built-in risk.")
+    risk = Risk[value.upper()]
+    if risk < scope.built_in_risk:
+        detail = f"The built-in risk of {scope} is {scope.built_in_risk.label}; it can only be raised."
+        raise Invalid.field(field, detail, "below_built_in")
+    return value if risk > scope.built_in_risk else None
+
+
 _RISKS = tuple(risk.label for risk in Risk)
 _READERS: dict[str, Reader] = {
     "default_lifetime_days": _whole(1, LONGEST_LIFETIME),
@@ -245,4 +282,5 @@ _READERS: dict[str, Reader] = {
     "allowed_kinds": _map(ROLES, "role", _some_of(KINDS, or_none=True)),
     "scope_ceilings": _map(ROLES, "role", _some_of(tuple(Scope), or_none=True)),
     "unused_limit_days": _whole(1, LONGEST_LIFETIME, or_none=True),
+    "scope_risks": _map(tuple(Scope), "scope", _raised),
 }

@@ -100,6 +100,8 @@ def apply_policy(
     if approval:
         data["approval"] = str(approval)
     record(Action.POLICY_CHANGED, by=by, target=organization, reason=reason, data=data)
+    if after.scope_risks != before.scope_risks:
+        consequences.risks_changed(organization, after, reason, by)
 
 
 @verb(Action.ORGANIZATION_CHANGED)

@@ -13,6 +13,7 @@ LABELS = {
     "networks_required": "Allowed networks are needed",
     "allowed_kinds": "Kinds of tokens",
     "scope_ceilings": "Scopes of personal tokens",
+    "scope_risks": "Risks of scopes",
     "approvals_needed": "Approvals",
     "deciders": "Who decides",
     "request_hours": "Requests stay open",
@@ -20,6 +21,7 @@ LABELS = {
     "self_approval": "Own requests",
 }
 BY_ROLE = {"allowed_kinds", "scope_ceilings"}
+BUILT_IN = "as built in"
 
 
 def in_words(name: str, value: Any) -> str:
@@ -32,20 +34,24 @@ def in_words(name: str, value: Any) -> str:
         return _counted(value, "hour")
     if name == "deciders":
         return " and ".join(f"{role}s" for role in value)
-    if name == "approvals_needed":
-        return ", ".join(f"{number or 'none'} for {risk} risk" for risk, number in value.items())
-    if name == "networks_required":
-        return _listed([f"{risk} risk" for risk, needs in value.items() if needs], "never")
-    if name in BY_ROLE:
-        limited = [
-            f"{role}s: {_listed(value[role], 'none')}" for role in ROLES if value.get(role) is not None
-        ]
-        return "; ".join(limited) or "all, for everybody"
+    if isinstance(value, dict):
+        return _map_in_words(name, value)
     if name == "self_approval":
         return "people may approve what they asked for" if value else "are decided by others"
     if name == "never_allowed":
         return "are allowed" if value else "are not allowed"
     return _yes(value)
+
+
+def _map_in_words(name: str, value: dict[str, Any]) -> str:
+    if name == "approvals_needed":
+        return ", ".join(f"{number or 'none'} for {risk} risk" for risk, number in value.items())
+    if name == "networks_required":
+        return _listed([f"{risk} risk" for risk, needs in value.items() if needs], "never")
+    if name == "scope_risks":
+        return _listed([f"{scope} {risk}" for scope, risk in value.items() if risk], BUILT_IN)
+    limited = [f"{role}s: {_listed(value[role], 'none')}" for role in ROLES if value.get(role) is not None]
+    return "; ".join(limited) or "all, for everybody"
 
 
 def change_in_words(part: str, before: Any, after: Any) -> tuple[str, str, str]:
@@ -55,6 +61,8 @@ def change_in_words(part: str, before: Any, after: Any) -> tuple[str, str, str]:
         return LABELS[name], in_words(name, before), in_words(name, after)
     if name in BY_ROLE:
         return f"{LABELS[name]} of {key}s", _limit(before), _limit(after)
+    if name == "scope_risks":
+        return f"Risk of {key}", before or BUILT_IN, after or BUILT_IN
     label = f"{LABELS[name]} for {key} risk"
     if name == "networks_required":
         return label, _yes(before), _yes(after)

@@ -1,6 +1,7 @@
 """The catalogue of built-in scopes: name, area, risk, one line of description.
 
-Owns what a scope is called and how risky it is; not who holds it (authority).
+Owns what a scope is called and how risky it is at least; not how risky an organization takes it to be, which is the one
+risk that anything is judged by (organization_policy), nor who holds it (authority).
 """
 
 from collections.abc import Iterable
@@ -49,8 +50,9 @@ class Scope(StrEnum):
         return AREA[self]
 
     @property
-    def risk(self) -> Risk:
-        return RISK_OF[self]
+    def built_in_risk(self) -> Risk:
+        """The least that it can be. What it is in an organization, its policy says: `OrganizationPolicy.risk_of`."""
+        return BUILT_IN_RISK[self]
 
     @property
     def description(self) -> str:
@@ -81,7 +83,7 @@ _CATALOGUE: dict[Scope, tuple[Risk, str]] = {
     Scope.INTROSPECT: (Risk.LOW, "Ask whether a token is active and what it may do"),
 }
 
-RISK_OF: dict[Scope, Risk] = {scope: risk for scope, (risk, _) in _CATALOGUE.items()}
+BUILT_IN_RISK: dict[Scope, Risk] = {scope: risk for scope, (risk, _) in _CATALOGUE.items()}
 DESCRIPTION: dict[Scope, str] = {scope: description for scope, (_, description) in _CATALOGUE.items()}
 AREA: dict[Scope, str] = {scope: scope.partition(":")[0] for scope in Scope}
 
@@ -92,11 +94,6 @@ PERSONAL_ONLY: frozenset[Scope] = frozenset({Scope.APPROVALS_DECIDE})  # in no o
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
     """The scopes of these exact names; a ValueError names the first that is none."""
     return frozenset(_parse(name) for name in names)
-
-
-def highest_risk(scopes: Iterable[Scope]) -> Risk:
-    """The risk of these scopes together; of none, low."""
-    return max((RISK_OF[scope] for scope in scopes), default=Risk.LOW)
 
 
 def _parse(name: str) -> Scope:

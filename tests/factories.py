@@ -218,6 +218,11 @@ def need_approvals(organization: Organization, high: int = 1, **policy: Any) -> 
     organizations.set_policy(as_stored(organization), changes=changes, by=operator)
 
 
+def raise_risks(organization: Organization, **risks: str | None) -> None:
+    """Let scopes be so risky there from now on, whoever would have to approve it; None is as they are built in."""
+    organizations.set_policy(as_stored(organization), changes={"scope_risks": risks}, by=operator)
+
+
 def make_request(
     organization: Organization, *, by: User | None = None, reason: str = "", **changes: Any
 ) -> ApprovalRequest:
@@ -250,6 +255,7 @@ def make_consequences(**heard: Any) -> Consequences:
         "owner_closed": lambda *_: [],
         "has_grants_at": lambda *_: False,
         "naming_role": lambda *_: [],
+        "risks_changed": lambda *_: None,
     }
     return Consequences(**{**silent, **heard})
 

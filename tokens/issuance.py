@@ -55,17 +55,16 @@ def issue(
     Where the organization's policy wants its risk approved, it is pending and its `open_request` waits; the secret is
     shown all the same, once. Conflict where too few others could approve it.
     """
-    wishes.lock_vmids(organization, wish)
+    rules = waiting.rules_under_lock(organization)
     limits.lock_owner(organization, owner, by)
     require(policy.may_issue_for(by, owner, organization), "You may not issue tokens for this owner.")
     settled = wishes.settle(organization, owner, wish, by)
     role_of_principal = principals.role_for(owner, settled.ceiling)
     principal = principals.rights_of_new(organization, owner, role_of_principal)
     limits.require_within(organization, owner, settled, principal, by)
-    risk = risk_of(settled.ceiling, privilege_separation=wish.privilege_separation)
+    risk = risk_of(settled.ceiling, rules, privilege_separation=wish.privilege_separation)
     if not by.is_operator:
         require_reason(risk, reason)
-    rules = waiting.rules_of(organization)
     waits = waiting.approvals_for(risk, rules, by)
     expiry = limits.bounded(expiry, rules.default_lifetime, by)
     restrictions = limits.inherited(restrictions, by)
@@ -109,7 +108,7 @@ def issue(
     }
     record(Action.TOKEN_ISSUED, by=by, target=token, reason=reason, data=data)
     if waits:
-        waiting.open_issue(token, needed=waits, reason=reason, by=by)
+        waiting.open_issue(token, rules, needed=waits, reason=reason, by=by)
     return Issued(token.presented(), fresh)
 
 

@@ -14,9 +14,9 @@ from config.edge.clock import now
 from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from fleets.authority import NONE
-from fleets.organization_policy import policy_of
+from fleets.organization_policy import OrganizationPolicy, policy_of
 from fleets.scopes import Scope
-from tokens import changes, limits, policy, principals, waiting, wishes
+from tokens import changes, limits, policy, principals, waiting
 from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
 from tokens.changes import Edit as Edit
 from tokens.changes import Unchanged as Unchanged
@@ -49,8 +49,7 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
         raise IllegalMove(f"A token that is {token.status} can't be changed.")
     if not isinstance(change.restrictions, Unchanged) and not has_words(reason):
         raise Invalid.field("reason", "Say why it is restricted otherwise.", "required")
-    if isinstance(change.wish, wishes.Wish):
-        wishes.lock_vmids(token.organization, change.wish)
+    rules = waiting.rules_under_lock(token.organization)
     before = spec_of(token)
     after = changes.after(token.organization, token.owner, before, change, by)
     if token.kind not in ACTS_AS_OWNER:  # its owner before its technical user: the one order of locks
@@ -59,19 +58,20 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
     effect = effect_of(before, after, had_expired=token.expired_at is not None)
     only_narrows = change.is_of_access_only and not effect.widens
     require(only_narrows or not is_itself, "A token only narrows itself.", "widens_itself")
-    if after.as_json() == before.as_json() and waiting.says_it_already(token, after):
+    if after.as_json() == before.as_json() and waiting.says_it_already(token, after, rules):
         waiting.lock_as_read(token)
         return token.presented()
     if effect.widens:
         limits.lock_owner(token.organization, token.owner, by)
-        require_may_widen(token, after, role, by)
+        require_may_widen(token, after, role, rules, by)
+        risk = after.risk(rules)
         if not by.is_operator:
-            require_reason(after.risk, reason)
-        needed = waiting.approvals_for(after.risk, waiting.rules_of(token.organization), by)
+            require_reason(risk, reason)
+        needed = waiting.approvals_for(risk, rules, by)
         if needed and token.status != Token.Status.PENDING:
-            return waiting.open_change(token, before, after, needed=needed, reason=reason, by=by)
-    carry_out(token, before, after, effect=effect, role=role, reason=reason, by=by)
-    waiting.note_edit(token, after, widens=effect.widens, by=by)
+            return waiting.open_change(token, before, after, rules, needed=needed, reason=reason, by=by)
+    carry_out(token, before, after, rules, effect=effect, role=role, reason=reason, by=by)
+    waiting.note_edit(token, after, rules, widens=effect.widens, by=by)
     return token.presented()
 
 
@@ -166,7 +166,9 @@ def suiting(token: Token, before: Spec, after: Spec) -> str | None:
     return None if old == new else principals.role_suiting(token, new, is_narrower=new < old)
 
 
-def require_may_widen(token: Token, after: Spec, role: str | None, by: Access) -> None:
+def require_may_widen(
+    token: Token, after: Spec, role: str | None, rules: OrganizationPolicy, by: Access
+) -> None:
     """Only who could issue what the token is then. The caller holds the lock of its owner."""
     require(
         policy.may_issue_for(by, token.owner, token.organization),
@@ -174,13 +176,14 @@ def require_may_widen(token: Token, after: Spec, role: str | None, by: Access) -
         "widening_refused",
     )
     _require_may_give(token, after, role, by)
-    require_widenable(token, after, waiting.rules_of(token.organization), by=by)
+    require_widenable(token, after, rules, by=by)
 
 
 def carry_out(
     token: Token,
     before: Spec,
     after: Spec,
+    rules: OrganizationPolicy,
     *,
     effect: Effect,
     role: str | None,
@@ -193,7 +196,7 @@ def carry_out(
     principals.suit(token, role)
     token.claim()
     try:
-        differing = store(token, before, after)
+        differing = store(token, before, after, rules)
     except IntegrityError:
         raise Conflict("This owner has, or had, a token of this name.", code="name_taken") from None
     data: dict[str, Any] = {"changes": differing, **effect.as_json()}

@@ -5,7 +5,7 @@ from typing import Any
 from fleets import holdings
 from fleets.authority import PrincipalRights, TokenRights
 from fleets.organization_policy import policy_of
-from fleets.scopes import RISK_OF, Scope
+from fleets.scopes import Scope
 from tokens.models import Token
 from tokens.rights import ceiling_of, rows_of
 from tokens.rules import kept
@@ -13,7 +13,8 @@ from tokens.rules import kept
 
 def permissions_of(token: Token, path: str) -> dict[str, Any]:
     """`{path, scopes, given_by: [{scope, risk, path, role, propagate}], paths}`: `paths` are those named by rows."""
-    ceiling = kept(ceiling_of(token), token, policy_of(token.organization))
+    rules = policy_of(token.organization)
+    ceiling = kept(ceiling_of(token), token, rules)
     principal = holdings.principal_of(token.principal, token.organization_id).rights
     rights = TokenRights(ceiling, rows_of(token, ceiling), principal)
     scopes = sorted(rights.at(path))
@@ -23,7 +24,7 @@ def permissions_of(token: Token, path: str) -> dict[str, Any]:
         "given_by": [
             {
                 "scope": scope,
-                "risk": RISK_OF[Scope(scope)].label,
+                "risk": rules.risk_of(Scope(scope)).label,
                 **_giver(Scope(scope), rights, principal, path),
             }
             for scope in scopes

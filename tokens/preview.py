@@ -1,12 +1,13 @@
 """What a policy would do to the tokens of an organization, before it is saved. Nothing is changed or recorded here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db.models import OuterRef, Q, Subquery
 
+from approvals.models import ApprovalRequest
 from config.edge.access import Access
 from config.edge.clock import now
 from fleets import organizations
@@ -17,16 +18,19 @@ from tokens import policy
 from tokens.decision import DerivedStatus
 from tokens.kinds import OWNER_COLUMNS, Kind
 from tokens.models import Token, TokenQuerySet, TokenScope
+from tokens.rerating import risk_under
 from tokens.restrictions import from_stored
 from tokens.rules import Facts, Violation, earlier, violations
 from tokens.sweeps import unused
+from tokens.waiting import asked_risk
 
 NAMED = 50  # tokens
 UNUSED = "unused"  # would be disabled for it
+ASK_AGAIN = "ask_again"  # what waits about it could not be approved any more, for it is riskier
 EXPIRED = "expired"  # would have ended already: in place of `lifetime_too_long`
 COLUMNS = (
     *("pk", "kind", "risk", "expires_at", "approved_at", "lifetime", "allowed_networks"),
-    "owner_role",
+    *("owner_role", "becomes"),
 )
 
 
@@ -34,8 +38,9 @@ COLUMNS = (
 class Preview:
     """`weaker`: in words what it holds back less; `needs_approval`: by how many it would have to be approved.
 
-    `affected`: how many living tokens would be refused, end earlier, do less or be disabled; `why` of the first of
-    them that the caller may see: the codes of `Violation`, "expired" and "unused".
+    `affected`: how many living tokens would be refused, end earlier, do less, be disabled, or have to be asked for
+    again; `why` of the first of them that the caller may see: the codes of `Violation`, "expired", "unused" and
+    "ask_again".
     """
 
     changes: dict[str, list[Any]]
@@ -68,15 +73,17 @@ def _affected(
     """(token, why) by the tokens' names: what the new policy does to them and the present one does not."""
     living = _living(organization, at)
     narrowed = _narrowed(living, before, after)
+    asked_again = _riskier(organization, before, after)
     idle = _unused(organization, after, at) - _unused(organization, before, at)
-    rows = living.order_by("name", "pk").values_list(*COLUMNS, named=True)
+    rows = living.annotate(becomes=risk_under(after)).order_by("name", "pk").values_list(*COLUMNS, named=True)
     for row in rows.iterator(chunk_size=2000):
         facts = _facts(row, at)
+        becomes = replace(facts, risk=Risk(row.becomes))
         was = violations(facts, before, row.owner_role)
         end = _end(facts, before)
         if end and end <= at:
             continue  # the present policy has ended it already
-        why = [code.value for code in violations(facts, after, row.owner_role) if code not in was]
+        why = [code.value for code in violations(becomes, after, row.owner_role) if code not in was]
         if Violation.LIFETIME_TOO_LONG in was and _is_earlier(_end(facts, after), end):
             why.append(Violation.LIFETIME_TOO_LONG.value)
         if Violation.LIFETIME_TOO_LONG in why and not _is_earlier(at, _end(facts, after)):
@@ -85,6 +92,8 @@ def _affected(
             why.append(Violation.SCOPE_ABOVE_CEILING.value)
         if row.pk in idle:
             why.append(UNUSED)
+        if row.pk in asked_again:
+            why.append(ASK_AGAIN)
         if why:
             yield row.pk, why
 
@@ -108,6 +117,18 @@ def _narrowed(living: TokenQuerySet, before: OrganizationPolicy, after: Organiza
         lost = lost if had is None else lost.filter(scope__in=had)
         found.update(lost.values_list("token_id", flat=True))
     return found
+
+
+def _riskier(organization: Organization, before: OrganizationPolicy, after: OrganizationPolicy) -> set[str]:
+    """The tokens about which something waits that would become riskier than it was asked for."""
+    if after.scope_risks == before.scope_risks:
+        return set()
+    waiting = ApprovalRequest.objects.open().filter(organization=organization, subject_type="token")
+    return {
+        request.subject_id
+        for request in waiting
+        if asked_risk(request, before) <= request.risk < asked_risk(request, after)
+    }
 
 
 def _facts(row: Any, at: datetime) -> Facts:

@@ -19,7 +19,9 @@ from config.edge.refusals import Conflict, Invalid, Refused
 from fleets import currency, places
 from fleets.access import PersonAccess
 from fleets.models import User
+from fleets.organization_policy import OrganizationPolicy
 from fleets.paths import is_vms
+from fleets.scopes import Risk
 from tokens import changes, decision, lifecycle, limits, revocation, verification, waiting
 from tokens.authentication import TokenAccess
 from tokens.changes import Edit
@@ -90,8 +92,10 @@ class _OfTokens(ABC):
         if ends_at is not None and ends_at != before.expires_at and ends_at <= now():
             raise Conflict("Its expiry has come meanwhile.", code="expired_meanwhile")
         _require_rows_mean_the_same(request, before, asked)
+        rules = waiting.rules_of(token.organization)
+        _require_no_riskier(request, asked, rules)
         if by := _asker(request):
-            _require_still_may(token, asked, by)
+            _require_still_may(token, asked, rules, by)
 
     def narrow(self, request: ApprovalRequest, narrowed: dict[str, Any], by: Access) -> Proposal:
         """`narrowed` names fields of an edit, read as those of the API, and what they shall be; what it does not name
@@ -146,7 +150,8 @@ class TokenIssues(_OfTokens):
 
     def proposed(self, request: ApprovalRequest, token: Token, less: Spec, by: Access) -> Proposal:
         _carry_out(request, token, less, by)
-        return waiting.of_issue(token, less, asked_by=request.diff["asked_by"])
+        rules = waiting.rules_of(token.organization)
+        return waiting.of_issue(token, less, rules, asked_by=request.diff["asked_by"])
 
     def apply(self, request: ApprovalRequest, by: Access) -> None:
         """It works from now on, and its lifetime counts from now."""
@@ -172,7 +177,8 @@ class TokenChanges(_OfTokens):
         return before, spec_from(asked, token.organization_id)
 
     def proposed(self, request: ApprovalRequest, token: Token, less: Spec, by: Access) -> Proposal:
-        return waiting.of_change(token, spec_of(token), less, asked_by=request.diff["asked_by"])
+        rules = waiting.rules_of(token.organization)
+        return waiting.of_change(token, spec_of(token), less, rules, asked_by=request.diff["asked_by"])
 
     def apply(self, request: ApprovalRequest, by: Access) -> None:
         token = _token(request)
@@ -202,6 +208,17 @@ def _require_rows_mean_the_same(request: ApprovalRequest, before: Spec, asked: S
     _require_unchanged(own_roles(before, asked) == request.diff["roles"])
 
 
+def _require_no_riskier(request: ApprovalRequest, asked: Spec, rules: OrganizationPolicy) -> None:
+    """How risky it is was decided on too, and how many have to agree depends on it."""
+    risk, was = asked.risk(rules), Risk(request.risk)
+    if risk > was:
+        raise Conflict(
+            f"The organization takes it to be of {risk.label} risk by now, not {was.label}. It has to be asked for "
+            "again.",
+            code="diff_changed",
+        )
+
+
 def _asker(request: ApprovalRequest) -> Access | None:
     """Who asked, with what they may do now; None for the operator. Conflict where they could ask for nothing more."""
     user_id, token_id = request.diff["asked_by"]["user"], request.diff["asked_by"]["token"]
@@ -220,10 +237,10 @@ def _asker(request: ApprovalRequest) -> Access | None:
     return PersonAccess(user)
 
 
-def _require_still_may(token: Token, asked: Spec, by: Access) -> None:
+def _require_still_may(token: Token, asked: Spec, rules: OrganizationPolicy, by: Access) -> None:
     try:
         role = lifecycle.suiting(token, spec_of(token), asked)
-        lifecycle.require_may_widen(token, asked, role, by)
+        lifecycle.require_may_widen(token, asked, role, rules, by)
     except (Refused, Invalid) as refusal:
         raise _lost(refusal.detail) from None
 
@@ -238,6 +255,7 @@ def _carry_out(request: ApprovalRequest, token: Token, after: Spec, by: Access) 
         token,
         before,
         after,
+        waiting.rules_of(token.organization),
         effect=effect_of(before, after, had_expired=token.expired_at is not None),
         role=lifecycle.suiting(token, before, after),
         reason=request.reason,

@@ -1,15 +1,16 @@
-"""How risky a token is, and when a reason is asked for."""
+"""How risky a token is to its organization, and when a reason is asked for."""
 
 from collections.abc import Iterable
 
 from config.edge.parsing import has_words
 from config.edge.refusals import Invalid
-from fleets.scopes import Risk, Scope, highest_risk
+from fleets.organization_policy import OrganizationPolicy
+from fleets.scopes import Risk, Scope
 
 
-def risk_of(ceiling: Iterable[Scope], *, privilege_separation: bool) -> Risk:
+def risk_of(ceiling: Iterable[Scope], rules: OrganizationPolicy, *, privilege_separation: bool) -> Risk:
     """The highest risk in the ceiling; a token that goes by its principal's rights is high. Grants never lower it."""
-    return highest_risk(ceiling) if privilege_separation else Risk.HIGH
+    return rules.highest_risk(ceiling) if privilege_separation else Risk.HIGH
 
 
 def require_reason(risk: Risk, reason: str) -> None:

@@ -120,7 +120,7 @@ def require_issuable(
     """
     at = now()
     field = "expires_at" if spec.expires_at else "expires_in"
-    _require_allowed(_facts(kind_of(owner), spec, at, at), organization, owner, rules, field, by)
+    _require_allowed(_facts(kind_of(owner), spec, rules, at, at), organization, owner, rules, field, by)
 
 
 def require_widenable(token: Token, spec: Spec, rules: OrganizationPolicy, *, by: Access) -> None:
@@ -128,7 +128,7 @@ def require_widenable(token: Token, spec: Spec, rules: OrganizationPolicy, *, by
     what is too long ends by the policy anyway."""
     at = now()
     is_moved = (spec.expires_at, spec.lifetime) != (token.expires_at, token.lifetime)
-    facts = _facts(Kind(token.kind), spec, token.approved_at or at, at)
+    facts = _facts(Kind(token.kind), spec, rules, token.approved_at or at, at)
     _require_allowed(facts, token.organization, token.owner, rules, "expires_at" if is_moved else "", by)
 
 
@@ -148,9 +148,9 @@ def _violations(facts: Facts, rules: OrganizationPolicy, role: str | None) -> It
         yield Violation.NETWORK_REQUIRED
 
 
-def _facts(kind: Kind, spec: Spec, starts_at: datetime, at: datetime) -> Facts:
+def _facts(kind: Kind, spec: Spec, rules: OrganizationPolicy, starts_at: datetime, at: datetime) -> Facts:
     end = spec.expires_at if spec.lifetime is None else at + spec.lifetime
-    return Facts(kind, spec.risk, spec.access.ceiling, spec.restrictions.networks, starts_at, end)
+    return Facts(kind, spec.risk(rules), spec.access.ceiling, spec.restrictions.networks, starts_at, end)
 
 
 def _require_allowed(

@@ -11,6 +11,7 @@ from django.db import transaction
 from approvals.subjects import digest_of
 from config.edge.clock import now
 from fleets.models import Machine
+from fleets.organization_policy import OrganizationPolicy
 from fleets.roles import BUILT_IN, book
 from fleets.scopes import Risk, Scope
 from tokens.models import Token
@@ -37,9 +38,9 @@ class Spec:
     rotate_every: timedelta | None = None
     restrictions: Restrictions = UNRESTRICTED
 
-    @property
-    def risk(self) -> Risk:
-        return risk_of(self.access.ceiling, privilege_separation=self.access.rows is not None)
+    def risk(self, rules: OrganizationPolicy) -> Risk:
+        """How risky it is in the organization whose policy it is."""
+        return risk_of(self.access.ceiling, rules, privilege_separation=self.access.rows is not None)
 
     @property
     def ends_at(self) -> datetime | None:
@@ -125,13 +126,13 @@ def own_roles(*specs: Spec) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def columns_of(spec: Spec) -> dict[str, Any]:
-    """What the token's own row holds of it."""
+def columns_of(spec: Spec, rules: OrganizationPolicy) -> dict[str, Any]:
+    """What the token's own row holds of it, under its organization's policy."""
     return {
         "name": spec.name,
         "description": spec.description,
         "role": spec.access.role,
-        "risk": int(spec.risk),
+        "risk": int(spec.risk(rules)),
         **level_columns(spec.access),
         "expires_at": spec.expires_at,
         "lifetime": spec.lifetime,
@@ -146,10 +147,11 @@ def restriction_columns(restrictions: Restrictions) -> dict[str, Any]:
     return {**columns, "rate_limit": columns["rate_limit"] or ""}
 
 
-def store(token: Token, before: Spec, after: Spec) -> dict[str, list[Any]]:
-    """Write what is different, for who holds the token's lock; {field: [before, after]}. A name that is taken is an
-    IntegrityError. Another expiry brings back what was recorded as expired."""
-    new = columns_of(after)
+def store(token: Token, before: Spec, after: Spec, rules: OrganizationPolicy) -> dict[str, list[Any]]:
+    """Write what is different, for who holds the locks of the organization, whose policy these rules are, and of the
+    token; {field: [before, after]}. A name that is taken is an IntegrityError. Another expiry brings back what was
+    recorded as expired."""
+    new = columns_of(after, rules)
     changed = {name: [getattr(token, name), value] for name, value in new.items()}
     if after.expires_at != before.expires_at:
         new["expired_at"] = None

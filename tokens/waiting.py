@@ -20,11 +20,12 @@ from config.edge.refusals import ChangedMeanwhile, Conflict
 from fleets import currency
 from fleets.models import Organization
 from fleets.organization_policy import OrganizationPolicy, policy_of
-from fleets.scopes import Risk
+from fleets.scopes import Risk, Scope
 from tokens import policy
 from tokens.effects import effect_of, until
 from tokens.expiry import format_duration
 from tokens.models import Token, TokenSecret
+from tokens.risk import risk_of
 from tokens.spec import Spec, columns_of, own_roles, spec_of
 
 ISSUE = "token_issue"
@@ -36,30 +37,45 @@ def rules_of(organization: Organization) -> OrganizationPolicy:
     return policy_of(Organization.objects.get(pk=organization.pk))
 
 
+def rules_under_lock(organization: Organization) -> OrganizationPolicy:
+    """As `rules_of`, and they stay what they are until the transaction ends: what is judged by them is stored while
+    they hold. A verb's first lock, for the one order."""
+    return policy_of(currency.lock(organization))
+
+
 def approvals_for(risk: Risk, rules: OrganizationPolicy, by: Access) -> int:
     """How many approvals a token of this risk needs; the operator's none."""
     return 0 if by.is_operator else rules.approvals_for(risk)
 
 
-def open_issue(token: Token, *, needed: int, reason: str, by: Access) -> None:
+def open_issue(token: Token, rules: OrganizationPolicy, *, needed: int, reason: str, by: Access) -> None:
     """Let a new token wait, pending as it is."""
-    proposal = of_issue(token, spec_of(token), asked_by=asker(by))
+    proposal = of_issue(token, spec_of(token), rules, asked_by=asker(by))
     _open(ISSUE, token, proposal, needed=needed, reason=reason, by=by)
 
 
-def open_change(token: Token, before: Spec, after: Spec, *, needed: int, reason: str, by: Access) -> Token:
+def open_change(
+    token: Token,
+    before: Spec,
+    after: Spec,
+    rules: OrganizationPolicy,
+    *,
+    needed: int,
+    reason: str,
+    by: Access,
+) -> Token:
     """Let a change of a token wait, which stays as it is; the token, whose `edit_waits`. Conflict where it was changed
     since it was read."""
-    _require_storable(token, after)
+    _require_storable(token, after, rules)
     lock_as_read(token)
-    proposal = of_change(token, before, after, asked_by=asker(by))
+    proposal = of_change(token, before, after, rules, asked_by=asker(by))
     _open(CHANGE, token, proposal, needed=needed, reason=reason, by=by)
     presented = token.presented()
     presented.edit_waits = True
     return presented
 
 
-def note_edit(token: Token, after: Spec, *, widens: bool, by: Access) -> None:
+def note_edit(token: Token, after: Spec, rules: OrganizationPolicy, *, widens: bool, by: Access) -> None:
     """For verbs that edited a token: the request of a pending one says what it is now, and its votes are void; any
     other that was open is superseded."""
     request = token.open_request
@@ -70,18 +86,19 @@ def note_edit(token: Token, after: Spec, *, widens: bool, by: Access) -> None:
         forget(token)
         return
     asked_by = asker(by) if widens else request.diff["asked_by"]
-    needed = max(1, rules_of(token.organization).approvals_for(after.risk))
-    proposal = of_issue(token, after, asked_by=asked_by)
+    needed = max(1, rules.approvals_for(after.risk(rules)))
+    proposal = of_issue(token, after, rules, asked_by=asked_by)
     requests.rewrite(request, proposal, needed=needed, originators=shown_to(by.token_id), by=by)
 
 
-def says_it_already(token: Token, spec: Spec) -> bool:
-    """Whether something waits that an edit to what is stored would only disturb. What a pending token's roles give may
-    be something else by now, and then its request has to say so."""
+def says_it_already(token: Token, spec: Spec, rules: OrganizationPolicy) -> bool:
+    """Whether something waits that an edit to what is stored would only disturb. What a pending token's roles give, and
+    how risky it is, may be something else by now, and then its request has to say so."""
     request = token.open_request
     if request is None:
         return False
-    return token.has_waiting_change or own_roles(spec) == request.diff["roles"]
+    is_same = own_roles(spec) == request.diff["roles"] and spec.risk(rules) == request.risk
+    return token.has_waiting_change or is_same
 
 
 def visible_ids(by: Access) -> QuerySet[Any, Any]:
@@ -119,13 +136,19 @@ def asker(by: Access) -> dict[str, str | None]:
     return {"user": str(by.user.pk) if by.user is not None else None, "token": by.token_id}
 
 
-def of_issue(token: Token, spec: Spec, *, asked_by: dict[str, str | None]) -> Proposal:
+def of_issue(
+    token: Token, spec: Spec, rules: OrganizationPolicy, *, asked_by: dict[str, str | None]
+) -> Proposal:
+    risk = spec.risk(rules)
     changes = {name: [None, value] for name, value in spec.as_json().items()}
-    about = {"roles": own_roles(spec), "changes": changes}
-    return Proposal(spec.risk, _diff(ISSUE, token, None, asked_by, about), (*_described(spec),))
+    about = {"risk": risk.label, "roles": own_roles(spec), "changes": changes}
+    return Proposal(risk, _diff(ISSUE, token, None, asked_by, about), (*_described(spec),))
 
 
-def of_change(token: Token, before: Spec, after: Spec, *, asked_by: dict[str, str | None]) -> Proposal:
+def of_change(
+    token: Token, before: Spec, after: Spec, rules: OrganizationPolicy, *, asked_by: dict[str, str | None]
+) -> Proposal:
+    risk = after.risk(rules)
     was, new = before.as_json(), after.as_json()
     changes = {name: [was[name], value] for name, value in new.items() if value != was[name]}
     effect = effect_of(before, after, had_expired=token.expired_at is not None)
@@ -136,13 +159,20 @@ def of_change(token: Token, before: Spec, after: Spec, *, asked_by: dict[str, st
         *_stays(after, changes),
     )
     # The whole of it too: what makes the change risky may have been loosened before, when it was of low risk.
-    about = {"roles": own_roles(before, after), "changes": changes, "result": new}
-    return Proposal(after.risk, _diff(CHANGE, token, before.digest, asked_by, about), words)
+    about = {"risk": risk.label, "roles": own_roles(before, after), "changes": changes, "result": new}
+    return Proposal(risk, _diff(CHANGE, token, before.digest, asked_by, about), words)
 
 
 def asked_of(request: ApprovalRequest) -> dict[str, Any]:
     """{field: what it shall become}."""
     return {name: after for name, (_, after) in request.diff["changes"].items()}
+
+
+def asked_risk(request: ApprovalRequest, rules: OrganizationPolicy) -> Risk:
+    """How risky the token would be that is asked for, under these rules."""
+    asked = request.diff.get("result") or asked_of(request)
+    scopes = (Scope(name) for name in asked["scopes"])
+    return risk_of(scopes, rules, privilege_separation=asked["privilege_separation"])
 
 
 def _open(kind: str, token: Token, proposal: Proposal, *, needed: int, reason: str, by: Access) -> None:
@@ -180,10 +210,10 @@ def lock_as_read(token: Token) -> None:
         raise ChangedMeanwhile
 
 
-def _require_storable(token: Token, after: Spec) -> None:
+def _require_storable(token: Token, after: Spec, rules: OrganizationPolicy) -> None:
     """What is only written once it is approved is refused now where it never could be."""
     draft = copy.copy(token)
-    for name, value in columns_of(after).items():
+    for name, value in columns_of(after, rules).items():
         setattr(draft, name, value)
     draft.full_clean(validate_unique=False, validate_constraints=False)
     others = Token.objects.of_owner(token.owner).filter(organization=token.organization_id)

@@ -11,8 +11,7 @@ from audit.api.filters import EventFilters
 from audit.api.serializers import EventSerializer
 from audit.models import Event
 from config.edge.access import authorize
-from config.edge.ids import parsed_uuid
-from config.edge.refusals import Missing
+from config.edge.ids import row_of
 from config.edge.views import ApiViewSet
 
 READ, EVERYWHERE = "audit:read", "/"
@@ -36,9 +35,8 @@ class Events(ApiViewSet):
 
     def retrieve(self, request: Request, pk: str) -> Response:
         seen = Event.objects.of_organizations(organizations.within(self.access, self.asked_organization))
-        event = seen.filter(pk=key).first() if (key := parsed_uuid(pk)) else None
-        if event is None or event.organization_id is None:
-            raise Missing("There is no such event.")
+        event = row_of(seen.exclude(organization_id=None), pk, "There is no such event.")
+        assert event.organization_id is not None
         authorize(self.access, READ, EVERYWHERE, event.organization_id)
         return Response(_presented(event, organizations.registered().of_id(event.organization_id).slug))
 

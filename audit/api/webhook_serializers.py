@@ -57,10 +57,6 @@ class WebhookChange(StrictSerializer):
     enabled = serializers.BooleanField(required=False)
 
 
-class Nothing(StrictSerializer):
-    """A command without parameters."""
-
-
 class DeliverySerializer(StrictSerializer):
     id = serializers.UUIDField(
         read_only=True, source="event_id", help_text="The event's, and the webhook-id."

@@ -9,12 +9,10 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
 
 from audit import organizations
 from audit.api.webhook_serializers import (
     DeliverySerializer,
-    Nothing,
     RevealedWebhookSerializer,
     WebhookAddition,
     WebhookChange,
@@ -25,8 +23,9 @@ from audit.organizations import Named
 from audit.policy import EVERYWHERE, MANAGE, may_manage_webhooks
 from audit.webhooks import endpoints
 from audit.webhooks.endpoints import NOT_YOURS, Revealed
-from config.edge.ids import parsed_uuid
+from config.edge.ids import parsed_uuid, row_of
 from config.edge.refusals import InsufficientScope, Missing, Refused
+from config.edge.serializers import Nothing
 from config.edge.views import ApiViewSet, idempotent
 
 
@@ -49,16 +48,7 @@ class _Managed(ApiViewSet):
         """The webhook of that id; Missing where there is none in an organization that the caller may see."""
         visible = organizations.within(self.access, self.asked_organization)
         rows = WebhookEndpoint.objects.present().of_organizations(visible)
-        found = rows.filter(pk=pk).first() if (pk := parsed_uuid(key)) else None
-        if found is None:
-            raise Missing("There is no such webhook.")
-        return found
-
-    def body(self, command: type[Serializer[Any]]) -> dict[str, Any]:
-        serializer = command(data=self.request.data)
-        serializer.is_valid(raise_exception=True)
-        values: dict[str, Any] = serializer.validated_data
-        return values
+        return row_of(rows, key, "There is no such webhook.")
 
     def require(self, organization_id: UUID) -> None:
         allowed = may_manage_webhooks(self.access, organization_id)

@@ -2,9 +2,15 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
+from django.db.models import Model, QuerySet
+
 from config.edge.clock import now
+from config.edge.refusals import Missing
+
+Row = TypeVar("Row", bound=Model)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -34,3 +40,11 @@ def parsed_uuid(text: str) -> UUID | None:
     except ValueError:
         return None
     return key if str(key) == text else None
+
+
+def row_of(rows: QuerySet[Row], text: str, missing: str = "There is no such object.") -> Row:
+    """The row among these whose id a path segment is; Missing, said like this, where there is none."""
+    row = rows.filter(pk=pk).first() if (pk := parsed_uuid(text)) else None
+    if row is None:
+        raise Missing(missing)
+    return row

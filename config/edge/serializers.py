@@ -5,8 +5,6 @@ from typing import Any
 
 from rest_framework import serializers
 
-TOO_LONG = 10_000
-
 
 class StrictSerializer(serializers.Serializer[Any]):
     """A serializer for commands: an unknown or a read-only field is a 400 that names it."""
@@ -15,6 +13,10 @@ class StrictSerializer(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             refuse_unknown(data, self.fields)
         return super().to_internal_value(data)
+
+
+class Nothing(StrictSerializer):
+    """A command that takes nothing."""
 
 
 def refuse_unknown(

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
@@ -23,6 +24,7 @@ from config.edge.throttling import Guard
 
 log = logging.getLogger("tokenhouse.edge")
 NO_STORE = {"Cache-Control": "no-store"}
+Command = TypeVar("Command", bound=Serializer[Any])
 
 
 class EdgeView(APIView):
@@ -89,6 +91,17 @@ class EdgeView(APIView):
         if self.asked_organization in {None, in_body}:
             return in_body
         raise Invalid.field("organization", "The body and the query name two.", "contradiction")
+
+    def command(self, kind: type[Command]) -> Command:
+        """The request's body, read and judged by this kind of serializer."""
+        said = kind(data=self.request.data)
+        said.is_valid(raise_exception=True)
+        return said
+
+    def body(self, kind: type[Serializer[Any]]) -> dict[str, Any]:
+        """What the request's body says, by the names of the serializer's fields."""
+        values: dict[str, Any] = self.command(kind).validated_data
+        return values
 
     def conditional(self, row: Versioned) -> None:
         """Honour the request's If-Match against the row."""

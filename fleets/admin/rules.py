@@ -25,6 +25,7 @@ from fleets.admin.scope import (
 )
 from fleets.authority import ROLE_SCOPES
 from fleets.models import AclEntry, Organization, OrganizationRole
+from fleets.organization_policy import DEFAULT, OrganizationPolicy, policy_of
 from fleets.roles import book, scopes_of
 from fleets.scopes import ALL_SCOPES, PERSONAL_ONLY, Scope, parse_scopes
 
@@ -36,24 +37,37 @@ def manages_somewhere(by: Access, organization: Organization) -> bool:
     return Scope.PERMISSIONS_MANAGE in by.rights(organization.pk).anywhere
 
 
-def scope_choices() -> list[tuple[str, SafeString]]:
+def scope_choices(rules: OrganizationPolicy) -> list[tuple[str, SafeString]]:
     described = '<code>{}</code> <span class="badge risk-{}">{}</span> <span class="quiet">{}</span>'
     return [
-        (scope.value, format_html(described, scope, scope.risk.label, scope.risk.label, scope.description))
+        (scope.value, format_html(described, scope, risk, risk, scope.description))
         for scope in Scope
         if scope in ALL_SCOPES - PERSONAL_ONLY
+        for risk in [rules.risk_of(scope).label]
     ]
 
 
-def scope_rows(scopes: frozenset[Scope]) -> list[list[Cell]]:
-    return [[Cell(scope.value), Cell(scope.risk.label), Cell(scope.description)] for scope in sorted(scopes)]
+def scope_rows(scopes: frozenset[Scope], organization: Organization) -> list[list[Cell]]:
+    rules = policy_of(organization)
+    return [
+        [Cell(scope.value), Cell(rules.risk_of(scope).label), Cell(scope.description)]
+        for scope in sorted(scopes)
+    ]
 
 
 # Roles
 
 
 class ScopesForm(CommandForm):
-    scopes = forms.MultipleChoiceField(choices=scope_choices, widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer(self, "scopes", scope_choices(self.rules()))
+
+    def rules(self) -> OrganizationPolicy:
+        """Of the organization whose role it is."""
+        return policy_of(self.row.organization)
 
     def clean_scopes(self) -> frozenset[Scope]:
         return parse_scopes(self.cleaned_data["scopes"])
@@ -68,6 +82,11 @@ class RoleAdding(OrganizationForm, ScopesForm):
 
     def open_to(self, by: Access) -> list[Organization]:
         return organizations_where(by, policy.may_change_organization)
+
+    def rules(self) -> OrganizationPolicy:
+        """Of the only organization that it could be for; of several none, so that risks are as they are built in."""
+        here = self.open_to(self.by)
+        return policy_of(here[0]) if len(here) == 1 else DEFAULT
 
 
 class RoleChange(ScopesForm):
@@ -138,7 +157,9 @@ class RoleAdmin(ScopedAdmin):
         ]
 
     def sections(self, row: OrganizationRole, by: Access) -> list[Section]:
-        given = Section("What it gives", ("Scope", "Risk", ""), scope_rows(scopes_of(row)), "Nothing.")
+        given = Section(
+            "What it gives", ("Scope", "Risk", ""), scope_rows(scopes_of(row), row.organization), "Nothing."
+        )
         if not manages_somewhere(by, row.organization):
             return [given]
         naming = entries.seen(row.organization, by).filter(role=row.name).select_related("user", "group")
@@ -279,7 +300,8 @@ class EntryAdmin(ScopedAdmin):
 
     def sections(self, row: AclEntry, by: Access) -> list[Section]:
         scopes = book(row.organization_id, [row.role]).scopes(row.role, row.path)
-        return [Section("What it gives", ("Scope", "Risk", ""), scope_rows(scopes), "Nothing: it denies.")]
+        given = scope_rows(scopes, row.organization)
+        return [Section("What it gives", ("Scope", "Risk", ""), given, "Nothing: it denies.")]
 
     @admin.display(description="for")
     def subject(self, row: AclEntry) -> str:

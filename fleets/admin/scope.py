@@ -1,6 +1,6 @@
 """What the estate's pages share: the organizations to choose from, filters that offer only what is visible."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +57,7 @@ class OrganizationForm(CommandForm):
         return self.organizations[self.cleaned_data["organization"]]
 
 
-def offer(form: forms.Form, name: str, choices: list[tuple[str, str]]) -> None:
+def offer(form: forms.Form, name: str, choices: Sequence[tuple[str, str]]) -> None:
     """Set the choices of a field; the only one is chosen already."""
     field = form.fields[name]
     assert isinstance(field, forms.ChoiceField)

@@ -21,6 +21,7 @@ from fleets.api.rule_serializers import RoleAddition, RoleChange, RoleSerializer
 from fleets.api.serializers import ScopeSerializer
 from fleets.authority import ROLE_SCOPES, ROLE_SCOPES_AT_ROOT
 from fleets.models import Organization, OrganizationRole
+from fleets.organization_policy import DEFAULT, policy_of
 from fleets.paths import ROOT
 from fleets.roles import scopes_of
 from fleets.scopes import Risk, Scope
@@ -53,6 +54,12 @@ class Catalogue(EstateViewSet):
             }
         )
 
+    def meant_organization(self) -> Organization | None:
+        """The one that is named or implied; None where the caller could mean several."""
+        if self.asked_organization is not None:
+            return self.organization()
+        return visibility.sole_organization(self.access)
+
     def _start(self, text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 4):
             raise Invalid.field("cursor", "This is not a cursor of this list.")
@@ -66,11 +73,16 @@ class Catalogue(EstateViewSet):
 
 @extend_schema_view(
     list=extend_schema(
-        parameters=[AREA, RISK, LIMIT, CURSOR], responses=ScopeSerializer(many=True), filters=False
+        parameters=[ORGANIZATION, AREA, RISK, LIMIT, CURSOR],
+        responses=ScopeSerializer(many=True),
+        filters=False,
     )
 )
 class Scopes(Catalogue):
-    """The scopes that exist, by area."""
+    """The scopes that exist, by area, and how risky each is to the organization.
+
+    Without `organization`, who sees several and is a member of none alone is told the built-in risks.
+    """
 
     filters = frozenset({"area", "risk"})
 
@@ -78,16 +90,19 @@ class Scopes(Catalogue):
         area, risk = request.query_params.get("area"), request.query_params.get("risk")
         if risk is not None and risk not in {risk.label for risk in Risk}:
             raise Invalid.field("risk", "It is low, medium or high.", "invalid_choice")
+        here = self.meant_organization()
+        rules = DEFAULT if here is None else policy_of(here)
         rows = [
             {
                 "organization": None,
                 "name": scope.value,
                 "area": scope.area,
-                "risk": scope.risk.label,
+                "risk": rules.risk_of(scope).label,
+                "built_in_risk": scope.built_in_risk.label,
                 "description": scope.description,
             }
             for scope in Scope
-            if area in {None, scope.area} and risk in {None, scope.risk.label}
+            if area in {None, scope.area} and risk in {None, rules.risk_of(scope).label}
         ]
         return self.paged(rows, ScopeSerializer)
 
@@ -140,12 +155,7 @@ class Roles(Catalogue):
         return Response(status=204)
 
     def _present(self) -> QuerySet[OrganizationRole]:
-        here = (
-            self.organization()
-            if self.asked_organization is not None
-            else visibility.sole_organization(self.access)
-        )
-        rows = OrganizationRole.objects.present().filter(organization=here)
+        rows = OrganizationRole.objects.present().filter(organization=self.meant_organization())
         return rows.select_related("organization").order_by("pk")
 
     def _role(self, pk: str, *, to_change: bool = False) -> OrganizationRole:

@@ -1,24 +1,22 @@
 """What every resource of the estate shares: which organization is meant, which rows can be found, pages of a list."""
 
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import BaseSerializer
 
 from audit.organizations import within
 from config.edge.access import authorize, authorize_somewhere
-from config.edge.ids import parsed_uuid
+from config.edge.ids import Row, row_of
 from config.edge.refusals import InsufficientScope, Missing
 from config.edge.views import ApiViewSet
 from fleets import policy, visibility
 from fleets.models import Organization, User
 from fleets.paths import ROOT
 from fleets.scopes import Scope
-
-Row = TypeVar("Row", bound=Model)
 
 
 class EstateViewSet(ApiViewSet):
@@ -49,14 +47,7 @@ class EstateViewSet(ApiViewSet):
     def found(self, rows: QuerySet[Row], key: str) -> Row:
         """The row of that id; Missing where there is none in an organization that the caller may see."""
         seen = {f"{self.organization_lookup}__in": within(self.access, self.asked_organization)}
-        return self.row(rows.filter(**seen), key)
-
-    def row(self, rows: QuerySet[Row], key: str) -> Row:
-        """The row of that id among these; Missing where there is none."""
-        row = rows.filter(pk=pk).first() if (pk := parsed_uuid(key)) else None
-        if row is None:
-            raise Missing("There is no such object.")
-        return row
+        return row_of(rows.filter(**seen), key)
 
     def decide(self, scope: Scope, path: str, organization_id: UUID) -> None:
         """For tokens: require the scope. What people may do follows from their role, which the verb knows."""
@@ -86,13 +77,6 @@ class EstateViewSet(ApiViewSet):
         if user is None:
             raise Missing("There is no such member.")
         return user
-
-    def body(self, command: type[Serializer[Any]]) -> dict[str, Any]:
-        """What the request's body says, as the command takes it."""
-        serializer = command(data=self.request.data)
-        serializer.is_valid(raise_exception=True)
-        values: dict[str, Any] = serializer.validated_data
-        return values
 
     def listed(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]], **members: Any) -> Response:
         """One page of the rows that the filters leave; `members` stand beside its results."""

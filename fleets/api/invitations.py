@@ -8,10 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.edge.access import authorize
+from config.edge.serializers import Nothing
 from fleets import invitations
 from fleets.api.estate import EstateViewSet
 from fleets.api.filters import InvitationFilters
-from fleets.api.serializers import InvitationSerializer, Nothing
+from fleets.api.serializers import InvitationSerializer
 from fleets.models import Invitation
 from fleets.paths import ROOT
 from fleets.scopes import Scope

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.edge.parameters import require_known
+from config.edge.serializers import Nothing
 from config.edge.views import idempotent
 from fleets import membership, organizations, visibility
 from fleets.api.estate import EstateViewSet
@@ -16,7 +17,6 @@ from fleets.api.serializers import (
     MemberChange,
     MemberInvitation,
     MemberSerializer,
-    Nothing,
     OrganizationChange,
     OrganizationOpening,
     OrganizationSerializer,

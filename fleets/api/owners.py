@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from config.edge.ids import row_of
 from config.edge.refusals import Missing
 from config.edge.views import idempotent
 from fleets import membership, owners, policy, visibility
@@ -218,7 +219,7 @@ class OwnerMembers(OwnerViewSet):
         return Response(status=204)
 
     def member(self, pk: str) -> Any:
-        return self.row(self._rows(), pk)
+        return row_of(self._rows(), pk)
 
     def require_sight(self, owner: Any) -> None:
         self.require_sight_of_people(owner.organization_id, policy.place_of(owner))

@@ -30,7 +30,16 @@ def _some_of(choices: tuple[str, ...], **more: Any) -> Schema:
 
 
 def _each(keys: list[str], of: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(keys, of)}
+    return _object(dict.fromkeys(keys, of))
+
+
+def _object(properties: dict[str, Schema]) -> Schema:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _risk_of(scope: Scope) -> Schema:
+    raised = [risk.label for risk in Risk if risk >= scope.built_in_risk]
+    return {"type": "string", "nullable": True, "enum": [*raised, None]}
 
 
 PARTS: dict[str, Schema] = {
@@ -58,6 +67,11 @@ PARTS: dict[str, Schema] = {
     "scope_ceilings": {
         **_each(list(ROLES), _some_of(tuple(Scope), nullable=True)),
         "description": "Per organization role: the most that its people's personal tokens may do. null: no limit.",
+    },
+    "scope_risks": {
+        **_object({scope.value: _risk_of(scope) for scope in Scope}),
+        "description": "Per scope: how risky it is here, never less than it is built in. null: as built in. What is "
+        "raised holds at once for the tokens that there are, too.",
     },
     "approvals_needed": {
         **_each(RISKS, _whole(0, MOST_APPROVALS)),

@@ -41,7 +41,5 @@ class ReauthenticateView(EdgeView):
         by = self.access
         if not isinstance(by, PersonAccess):
             raise Refused("Only in a person's own browser session.", code="session_needed")
-        body = PasswordSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        reauthenticate(by.user, password=body.validated_data["password"], by=by)
+        reauthenticate(by.user, **self.body(PasswordSerializer), by=by)
         return Response(status=204)

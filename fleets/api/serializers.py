@@ -226,5 +226,8 @@ class ScopeSerializer(StrictSerializer):
     organization = seen(allow_null=True, help_text="Null: built in.")
     name = seen()
     area = seen()
-    risk = serializers.ChoiceField(["low", "medium", "high"], read_only=True)
+    risk = serializers.ChoiceField(
+        ["low", "medium", "high"], read_only=True, help_text="In the organization: its policy can raise it."
+    )
+    built_in_risk = serializers.ChoiceField(["low", "medium", "high"], read_only=True)
     description = seen()

@@ -16,7 +16,7 @@ from fleets.organization_policy import (
     told,
     weakened,
 )
-from fleets.scopes import Risk
+from fleets.scopes import BUILT_IN_RISK, Risk, Scope, parse_scopes
 from tokens.kinds import Kind
 
 
@@ -71,6 +71,12 @@ def test_the_description_names_every_part_and_no_other() -> None:
         ("scope_ceilings.member", "machines:read"),
         ("scope_ceilings.member", [None]),
         ("scope_ceilings.king", []),
+        *each("scope_risks", None, ["machines:read"], "high"),
+        *each("scope_risks.machines:read", 2, True, "HIGH", "dire", [], {}),
+        ("scope_risks.machines:operate", "low"),
+        ("scope_risks.commands:execute", "medium"),
+        *each("scope_risks.machines:*", "high", None),
+        ("scope_risks.root", "high"),
     ],
 )
 def test_what_a_part_can_not_be_is_named(field: str, value: Any) -> None:
@@ -100,6 +106,7 @@ def test_what_is_written_reads_back_the_same() -> None:
             "networks_required": {"high": True},
             "allowed_kinds": {"member": ["fleet", "personal"]},
             "scope_ceilings": {"member": ["machines:read"], "auditor": []},
+            "scope_risks": {"machines:operate": "high", "introspect": "medium"},
             "maximum_lifetime_days": 30,
             "unused_limit_days": 45,
             "never_allowed": False,
@@ -124,10 +131,77 @@ def test_what_is_written_reads_back_the_same() -> None:
             {"scope_ceilings": {**DEFAULT.as_json()["scope_ceilings"], "member": []}},
         ),
         ({"of_a_later_version": 7}, {}),
+        (
+            {"scope_risks": {"machines:read": "high", "of:a_later_version": "high"}},
+            {"scope_risks": {**DEFAULT.as_json()["scope_risks"], "machines:read": "high"}},
+        ),
     ],
 )
 def test_what_is_not_stored_is_the_default(stored: dict[str, Any], differs: dict[str, Any]) -> None:
     assert policy_of(Organization(policy=stored)).as_json() == DEFAULT.as_json() | differs
+
+
+def test_a_scope_is_never_less_risky_than_it_is_built_in() -> None:
+    with pytest.raises(Invalid) as refusal:
+        changed({"scope_risks": {"files:read": "low"}})
+
+    assert [(error.field, error.code) for error in refusal.value.errors] == [
+        ("policy.scope_risks.files:read", "below_built_in")
+    ]
+    assert "files:read is medium" in refusal.value.errors[0].detail
+    stored = policy_of(Organization(policy={"scope_risks": {"files:read": "low"}}))
+    assert [DEFAULT.risk_of(scope) for scope in Scope] == [BUILT_IN_RISK[scope] for scope in Scope]
+    assert stored.risk_of(Scope.FILES_READ) is Risk.MEDIUM
+
+
+def test_of_a_scope_that_is_raised_the_risk_is_higher_and_of_no_other() -> None:
+    policy = changed({"scope_risks": {"machines:read": "medium", "files:read": "high"}})
+
+    raised = {scope for scope in Scope if policy.risk_of(scope) is not BUILT_IN_RISK[scope]}
+    assert raised == {Scope.MACHINES_READ, Scope.FILES_READ}
+    assert (policy.risk_of(Scope.MACHINES_READ), policy.risk_of(Scope.FILES_READ)) == (Risk.MEDIUM, Risk.HIGH)
+    assert changed({"scope_risks": {"machines:read": None}}, policy).risk_of(Scope.MACHINES_READ) is Risk.LOW
+
+
+def test_the_built_in_risk_is_no_raise() -> None:
+    same = {"scope_risks": {str(scope): BUILT_IN_RISK[scope].label for scope in Scope}}
+
+    assert changed(same) == DEFAULT
+    assert changed(same, changed({"scope_risks": {"machines:read": "high"}})) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("names", "risk"),
+    [
+        ([], Risk.LOW),
+        (["machines:read", "introspect"], Risk.LOW),
+        (["machines:read", "tokens:read"], Risk.MEDIUM),
+        (["machines:read", "tokens:read", "files:write"], Risk.HIGH),
+    ],
+)
+def test_the_risk_of_several_scopes_is_their_highest(names: list[str], risk: Risk) -> None:
+    assert DEFAULT.highest_risk(parse_scopes(names)) is risk
+
+
+def test_a_raised_scope_counts_among_several() -> None:
+    policy = changed({"scope_risks": {"introspect": "high"}})
+
+    assert policy.highest_risk(parse_scopes(["machines:read", "introspect"])) is Risk.HIGH
+    assert policy.highest_risk(parse_scopes(["machines:read"])) is Risk.LOW
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_the_description_allows_of_a_scope_what_is_read_and_no_less(scope: Scope) -> None:
+    described = PARTS["scope_risks"]["properties"][scope]["enum"]
+
+    readable = []
+    for risk in (*(risk.label for risk in Risk), None):
+        try:
+            changed({"scope_risks": {str(scope): risk}})
+        except Invalid:
+            continue
+        readable.append(risk)
+    assert readable == described
 
 
 def test_the_default_lifetime_is_never_longer_than_the_longest() -> None:
@@ -156,6 +230,16 @@ SCOPES = {"member": ["machines:read", "machines:operate"]}
             {"networks_required": {"high": True}},
             {"networks_required": {"high": False}},
             "high risk needs no network limit",
+        ),
+        (
+            {"scope_risks": {"machines:operate": "high"}},
+            {"scope_risks": {"machines:operate": None}},
+            "the risk of machines:operate is medium, not high",
+        ),
+        (
+            {"scope_risks": {"machines:read": "high"}},
+            {"scope_risks": {"machines:read": "medium"}},
+            "the risk of machines:read is medium, not high",
         ),
         ({"deciders": ["owner"]}, {"deciders": ["owner", "approver"]}, "approver may decide too"),
         ({"self_approval": False}, {"self_approval": True}, "people may approve their own requests"),
@@ -237,6 +321,7 @@ def test_one_thing_for_another_is_weaker_both_ways(one: dict[str, Any], other: d
         {"unused_limit_days": 3650},
         {"allowed_kinds": {"member": []}},
         {"scope_ceilings": {"owner": ["machines:read"]}},
+        {"scope_risks": {"machines:read": "high"}},
     ],
 )
 def test_what_holds_nobody_back_less_is_not_weaker(changes: dict[str, Any]) -> None:

@@ -24,6 +24,14 @@ from fleets.policy_words import LABELS, change_in_words, whole
             ("Kinds of tokens of members", "all", "personal, technical user"),
         ),
         ("scope_ceilings.admin", [], None, ("Scopes of personal tokens of admins", "none", "all")),
+        ("scope_risks.files:read", None, "high", ("Risk of files:read", "as built in", "high")),
+        ("scope_risks.files:read", "high", None, ("Risk of files:read", "high", "as built in")),
+        (
+            "scope_risks",
+            {"files:read": None, "introspect": None},
+            {"files:read": "high", "introspect": "medium"},
+            ("Risks of scopes", "as built in", "files:read high, introspect medium"),
+        ),
         ("deciders", ["approver", "owner"], ["owner"], ("Who decides", "approvers and owners", "owners")),
     ],
 )

@@ -5,12 +5,10 @@ import pytest
 from fleets.scopes import (
     ALL_SCOPES,
     AREA,
+    BUILT_IN_RISK,
     DESCRIPTION,
     PERSONAL_ONLY,
-    RISK_OF,
-    Risk,
     Scope,
-    highest_risk,
     parse_scopes,
 )
 
@@ -40,7 +38,7 @@ RISKS = {
 
 
 def test_the_catalogue_has_exactly_these_scopes_with_these_risks() -> None:
-    assert {str(scope): RISK_OF[scope].label for scope in Scope} == RISKS
+    assert {str(scope): BUILT_IN_RISK[scope].label for scope in Scope} == RISKS
 
 
 def test_every_scope_says_what_it_allows_in_one_line() -> None:
@@ -104,16 +102,3 @@ def test_a_very_long_unknown_name_is_not_repeated_whole() -> None:
         parse_scopes(["x" * 10_000])
 
     assert len(str(refusal.value)) < 120
-
-
-@pytest.mark.parametrize(
-    ("names", "risk"),
-    [
-        ([], Risk.LOW),
-        (["machines:read", "introspect"], Risk.LOW),
-        (["machines:read", "tokens:read"], Risk.MEDIUM),
-        (["machines:read", "tokens:read", "files:write"], Risk.HIGH),
-    ],
-)
-def test_the_risk_of_several_scopes_is_their_highest(names: list[str], risk: Risk) -> None:
-    assert highest_risk(parse_scopes(names)) is risk

@@ -113,6 +113,36 @@ def test_a_weaker_policy_is_said_to_be_one_and_waits(world: World, browser: Clie
     assert policy_of(Organization.objects.get(pk=world.acme.pk)).maximum_lifetime_days == 30
 
 
+def test_a_scope_is_raised_and_taken_back_on_the_page(world: World, browser: Client) -> None:
+    form = browser.get(address(world)).content.decode()
+    assert 'name="risk_machines:operate"' in form
+    assert 'name="risk_commands:execute"' not in form, "it can't be riskier"
+    assert "medium, as built in" in form
+    issued = make_token(world.edge, "machines:operate").token
+
+    def save(**changes: Any) -> str:
+        body = filled(**changes)
+        preview = browser.post(address(world), body).content.decode()
+        version = Organization.objects.get(pk=world.acme.pk).version
+        saved = browser.post(address(world), {**body, "save": str(version)}, follow=True)
+        assert "The policy is changed." in saved.content.decode()
+        return preview + saved.content.decode()
+
+    raised = save(**{"risk_machines:operate": "high", "risk_introspect": "medium"})
+    assert "Risks of scopes" in raised
+    assert "machines:operate high" in raised
+    assert type(issued).objects.get(pk=issued.pk).risk == 2
+    assert 'value="high" selected' in browser.get(address(world)).content.decode()
+
+    taken = save(**{"risk_machines:operate": "", "risk_introspect": "medium"})
+    assert "The risk of machines:operate is medium, not high" in taken
+    assert type(issued).objects.get(pk=issued.pk).risk == 1
+    assert (
+        policy_of(Organization.objects.get(pk=world.acme.pk)).as_json()["scope_risks"]["introspect"]
+        == "medium"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -121,6 +151,7 @@ def test_a_weaker_policy_is_said_to_be_one_and_waits(world: World, browser: Clie
         ({"maximum_lifetime_days": "0"}, "greater than or equal to 1"),
         ({"deciders": None}, "A list with at least 1"),
         ({"scopes_member": ["root"]}, "not one of the available choices"),
+        ({"risk_machines:operate": "low"}, "not one of the available choices"),
     ],
 )
 def test_what_can_not_be_saved_is_said_before_the_preview(

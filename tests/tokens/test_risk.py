@@ -4,7 +4,8 @@ import pytest
 
 from config.edge.parsing import has_words
 from config.edge.refusals import Invalid
-from fleets.scopes import RISK_OF, Risk, Scope, parse_scopes
+from fleets.organization_policy import DEFAULT, parsed
+from fleets.scopes import BUILT_IN_RISK, Risk, Scope, parse_scopes
 from tokens.risk import require_reason, risk_of
 
 
@@ -19,13 +20,24 @@ from tokens.risk import require_reason, risk_of
     ],
 )
 def test_a_token_is_as_risky_as_the_riskiest_scope_of_its_ceiling(scopes: list[str], risk: Risk) -> None:
-    assert risk_of(parse_scopes(scopes), privilege_separation=True) is risk
+    assert risk_of(parse_scopes(scopes), DEFAULT, privilege_separation=True) is risk
 
 
 @pytest.mark.parametrize("scope", list(Scope))
 def test_each_scope_alone_has_its_own_risk_and_without_separation_the_highest(scope: Scope) -> None:
-    assert risk_of([scope], privilege_separation=True) is RISK_OF[scope]
-    assert risk_of([scope], privilege_separation=False) is Risk.HIGH
+    assert risk_of([scope], DEFAULT, privilege_separation=True) is BUILT_IN_RISK[scope]
+    assert risk_of([scope], DEFAULT, privilege_separation=False) is Risk.HIGH
+
+
+def test_a_scope_that_is_riskier_to_the_organization_makes_its_tokens_riskier() -> None:
+    rules = parsed({"scope_risks": {"machines:read": "medium", "machines:operate": "high"}}, before=DEFAULT)
+
+    assert risk_of([Scope.MACHINES_READ], rules, privilege_separation=True) is Risk.MEDIUM
+    assert (
+        risk_of([Scope.MACHINES_READ, Scope.MACHINES_OPERATE], rules, privilege_separation=True) is Risk.HIGH
+    )
+    assert risk_of([Scope.INTROSPECT], rules, privilege_separation=True) is Risk.LOW
+    assert risk_of([Scope.INTROSPECT], rules, privilege_separation=False) is Risk.HIGH
 
 
 @pytest.mark.parametrize("risk", list(Risk))

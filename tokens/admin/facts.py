@@ -6,6 +6,7 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.facts import Cell, Fact, Section, linked
 from fleets.models import User
+from fleets.organization_policy import policy_of
 from fleets.scopes import Scope
 from tokens.admin import emergency, security
 from tokens.admin.marks import badge, expiry_mark, reach_mark, risk_badge, status_badge
@@ -42,8 +43,11 @@ def facts_of(row: Token) -> list[Fact]:
 
 
 def sections_of(row: Token, by: Access) -> list[Section]:
-    scopes = [Scope(name) for name in row.scopes]
-    held = [[Cell(scope), Cell(badge("risk", scope.risk.label)), Cell(scope.description)] for scope in scopes]
+    scopes, rules = [Scope(name) for name in row.scopes], policy_of(row.organization)
+    held = [
+        [Cell(scope), Cell(badge("risk", rules.risk_of(scope).label)), Cell(scope.description)]
+        for scope in scopes
+    ]
     sections = [Section("Scopes", ("Scope", "Risk", "Lets it"), held, "It holds no scope.")]
     if not row.is_ended:
         sections += [grants_of(row), security.section_of(row, by), secrets_of(row)]

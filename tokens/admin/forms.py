@@ -154,12 +154,12 @@ class ReachForm(CommandForm):
 
     def scope_groups(self) -> list[ScopeGroup]:
         """The scopes by area, for the template."""
-        checked = set(self["scopes"].value() or [])
+        checked, rules = set(self["scopes"].value() or []), policy_of(self.organization)
         return [
             ScopeGroup(
                 area,
                 [
-                    ScopeChoice(scope, scope.description, scope.risk.label, scope in checked)
+                    ScopeChoice(scope, scope.description, rules.risk_of(scope).label, scope in checked)
                     for scope in scopes
                 ],
             )

@@ -1,6 +1,7 @@
 """The page of an organization's policy: all parts, then what they would do to its tokens, then saved."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -33,12 +34,25 @@ from tokens.admin import words
 from tokens.preview import Preview, preview
 
 RISKS = [risk.label for risk in Risk]
+RAISABLE = [scope for scope in Scope if scope.built_in_risk < Risk.HIGH]
+NO_LIMIT = "With all of them chosen there is no limit."
+NEVER_LESS = (
+    "Never less than they are built in. What is riskier holds at once for the tokens that there are, too."
+)
 WAITS = "It waits for approval: until then the present policy holds."
 
 
 def _days(label: str, help_text: str, *, required: bool = False) -> forms.IntegerField:
     return forms.IntegerField(
         label=label, min_value=1, max_value=LONGEST_LIFETIME, required=required, help_text=help_text
+    )
+
+
+def _risk(scope: Scope) -> forms.ChoiceField:
+    more = [(risk.label, risk.label) for risk in Risk if risk > scope.built_in_risk]
+    built_in = ("", f"{scope.built_in_risk.label}, as built in")
+    return forms.ChoiceField(
+        label=str(scope), choices=[built_in, *more], required=False, help_text=scope.description
     )
 
 
@@ -50,6 +64,20 @@ def _some_of(label: str, choices: Iterable[str], help_text: str = "") -> forms.M
         required=False,
         help_text=help_text,
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some fields of the page under one heading. `folds`: "each" of them away, or all of them in "one"."""
+
+    heading: str
+    fields: list[Any]
+    folds: str = ""
+    note: str = ""
+
+    @property
+    def has_errors(self) -> bool:
+        return any(field.errors for field in self.fields)
 
 
 class PolicyForm(CommandForm):
@@ -100,6 +128,8 @@ class PolicyForm(CommandForm):
             self.fields[f"approvals_{risk}"] = forms.ChoiceField(
                 label=f"Approvals for {risk} risk", choices=choices
             )
+        for scope in RAISABLE:
+            self.fields[f"risk_{scope}"] = _risk(scope)
         for role in ROLES:
             self.fields[f"kinds_{role}"] = _some_of(f"Kinds that {role}s may issue, and have", KINDS)
             self.fields[f"scopes_{role}"] = _some_of(f"Scopes of {role}s’ personal tokens", Scope)
@@ -127,27 +157,35 @@ class PolicyForm(CommandForm):
             }
             if limits:
                 found[part] = limits
+        risks = {scope: filled[f"risk_{scope}"] for scope in RAISABLE}
+        if other := {scope: risk or None for scope, risk in risks.items() if risk != shown[f"risk_{scope}"]}:
+            found["scope_risks"] = other
         return found
 
     def command(self) -> dict[str, Any]:
         """What the verb takes."""
         return {"changes": self.changes(), "reason": self.cleaned_data["reason"]}
 
-    def parts(self) -> list[tuple[str, list[Any], bool]]:
-        """(heading, fields, whether it is folded) as the page groups them."""
+    def parts(self) -> list[Part]:
+        """As the page groups them."""
         lifetimes = ("default_lifetime_days", "maximum_lifetime_days", "never_allowed", "unused_limit_days")
         approvals = (
             *(f"approvals_{risk}" for risk in RISKS),
             *("deciders", "request_hours", "narrowing_allowed", "self_approval"),
         )
-        groups = [
-            ("How long tokens live", lifetimes, False),
-            ("From where they work", ("networks_required",), False),
-            ("What has to be approved", approvals, False),
-            ("Which kinds, by organization role", [f"kinds_{role}" for role in ROLES], True),
-            ("Scopes of personal tokens, by organization role", [f"scopes_{role}" for role in ROLES], True),
+        risks = [f"risk_{scope}" for scope in RAISABLE]
+        kinds, scopes = [f"kinds_{role}" for role in ROLES], [f"scopes_{role}" for role in ROLES]
+        return [
+            self._part("How long tokens live", lifetimes),
+            self._part("From where they work", ("networks_required",)),
+            self._part("What has to be approved", approvals),
+            self._part("How risky scopes are", risks, "one", NEVER_LESS),
+            self._part("Which kinds, by organization role", kinds, "each", NO_LIMIT),
+            self._part("Scopes of personal tokens, by organization role", scopes, "each", NO_LIMIT),
         ]
-        return [(heading, [self[name] for name in names], folded) for heading, names, folded in groups]
+
+    def _part(self, heading: str, names: Iterable[str], folds: str = "", note: str = "") -> Part:
+        return Part(heading, [self[name] for name in names], folds, note)
 
     def _shown(self) -> dict[str, Any]:
         before = self.before
@@ -155,6 +193,8 @@ class PolicyForm(CommandForm):
         shown["networks_required"] = [risk for risk in RISKS if before["networks_required"][risk]]
         for risk in RISKS:
             shown[f"approvals_{risk}"] = str(before["approvals_needed"][risk])
+        for scope in RAISABLE:
+            shown[f"risk_{scope}"] = before["scope_risks"][scope] or ""
         for role in ROLES:
             kinds, scopes = before["allowed_kinds"][role], before["scope_ceilings"][role]
             shown[f"kinds_{role}"] = list(KINDS) if kinds is None else kinds
@@ -163,7 +203,12 @@ class PolicyForm(CommandForm):
 
     def _place(self, name: str, text: str) -> None:
         part, _, key = name.removeprefix("policy.").partition(".")
-        prefix = {"approvals_needed": "approvals", "allowed_kinds": "kinds", "scope_ceilings": "scopes"}
+        prefix = {
+            "approvals_needed": "approvals",
+            "allowed_kinds": "kinds",
+            "scope_ceilings": "scopes",
+            "scope_risks": "risk",
+        }
         super()._place(f"{prefix[part]}_{key}" if part in prefix and key else part, text)
 
 

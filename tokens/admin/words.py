@@ -47,6 +47,7 @@ PREVIEWED = {  # what a policy would do to a token
     "expired": "ends at once",
     "network_required": "is refused until its networks are named",
     "unused": "is disabled, for it was not used for so long",
+    "ask_again": "waits for an approval that has to be asked for again, for it is riskier then",
 }
 REASONS = {
     "by_hand": "by hand",

@@ -13,8 +13,7 @@ from audit.api.serializers import EventSerializer
 from audit.models import Event
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.ids import parsed_uuid
-from config.edge.refusals import Missing
+from config.edge.ids import row_of
 from config.edge.serializers import StrictSerializer, Text
 from config.edge.views import idempotent
 from fleets.api.serializers import Number
@@ -68,19 +67,17 @@ class EmergencyWindows(OfOneToken):
     @idempotent
     def create(self, request: Request, token_id: str) -> Response:
         token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
-        body = StartSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        said = self.body(StartSerializer)
         self.conditional(token)
-        window = emergency.start(token, **body.validated_data, by=self.access)
+        window = emergency.start(token, **said, by=self.access)
         return self.answer(token, _shown(self.access, [window])[0], 201)
 
     @extend_schema(operation_id="tokens_emergency_stop", request=StopSerializer, responses={204: None})
     def destroy(self, request: Request, token_id: str) -> Response:
         token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
-        body = StopSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        said = self.body(StopSerializer)
         self.conditional(token)
-        emergency.stop(token, reason=body.validated_data.get("reason", ""), by=self.access)
+        emergency.stop(token, reason=said.get("reason", ""), by=self.access)
         return Response(status=204)
 
 
@@ -97,11 +94,7 @@ class EmergencyCalls(OfOneToken):
         )
 
     def _window(self, token: Token, pk: str) -> EmergencyAccess:
-        key = parsed_uuid(pk)
-        window = token.emergencies.filter(pk=key).first() if key else None
-        if window is None:
-            raise Missing("There is no such window.")
-        return window
+        return row_of(token.emergencies.all(), pk, "There is no such window.")
 
 
 def _shown(by: Access, windows: Sequence[EmergencyAccess]) -> list[dict[str, Any]]:

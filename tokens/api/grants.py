@@ -1,6 +1,6 @@
 """`tokens/{id}/grants/`: a token's own rows, one by one."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -59,7 +59,7 @@ class Grants(ApiViewSet):
     @idempotent
     def create(self, request: Request, token_id: str) -> Response:
         token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
-        said = self._body(GrantAddition)
+        said = self.body(GrantAddition)
         self.conditional(token)
         row = GrantWish(said["path"], said.get("role") or "", said["propagate"])
         grant = grants.give(token, row=row, reason=said.get("reason", ""), by=self.access)
@@ -70,18 +70,12 @@ class Grants(ApiViewSet):
     def destroy(self, request: Request, token_id: str, n: str) -> Response:
         token = lookup.token(self, token_id, Scope.TOKENS_MANAGE)
         number = _grant(token, n).number
-        said = self._body(ReasonSerializer)
+        said = self.body(ReasonSerializer)
         self.conditional(token)
         edited = grants.take(token, number=number, reason=said.get("reason", ""), by=self.access)
         if edited.edit_waits:
             return answer_edit(self, edited)
         return Response(status=204, headers={"ETag": etag(edited)})
-
-    def _body(self, command: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        body = command(data=self.request.data)
-        body.is_valid(raise_exception=True)
-        values: dict[str, Any] = body.validated_data
-        return values
 
 
 def _grant(token: Token, n: str) -> Grant:

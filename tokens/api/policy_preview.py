@@ -17,7 +17,7 @@ from fleets.scopes import Scope
 from tokens.api.schema import Owner
 from tokens.api.serializers import represent_owner
 from tokens.models import Token
-from tokens.preview import EXPIRED, UNUSED, preview
+from tokens.preview import ASK_AGAIN, EXPIRED, UNUSED, preview
 from tokens.rules import Violation
 
 
@@ -31,7 +31,9 @@ class AffectedToken(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=Token.Kind.choices)
     owner = Owner()
     why = serializers.ListField(
-        child=serializers.ChoiceField(choices=[*(code.value for code in Violation), EXPIRED, UNUSED])
+        child=serializers.ChoiceField(
+            choices=[*(code.value for code in Violation), EXPIRED, UNUSED, ASK_AGAIN]
+        )
     )
 
 
@@ -40,7 +42,7 @@ class PolicyPreviewAnswer(serializers.Serializer[Any]):
     weaker = serializers.ListField(child=serializers.CharField(), help_text="In words, what gets weaker.")
     needs_approval = serializers.IntegerField(help_text="How many people would have to approve it.")
     affected = serializers.IntegerField(
-        help_text="How many tokens would be refused, end earlier, do less or be disabled."
+        help_text="How many tokens would be refused, end earlier, do less, be disabled, or have to be asked for again."
     )
     tokens = AffectedToken(many=True, help_text="The first 50 of them.")
 

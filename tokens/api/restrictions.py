@@ -38,8 +38,7 @@ class RestrictionsView(EdgeView):
     )
     def put(self, request: Request, pk: str) -> Response:
         token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
-        body = RestrictionsSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = self.command(RestrictionsSerializer)
         self.conditional(token)
         reason = body.validated_data["reason"]
         edited = lifecycle.restrict(token, restrictions=body.restrictions(), reason=reason, by=self.access)

@@ -38,9 +38,7 @@ class RevokeAllView(EdgeView):
     @extend_schema(operation_id="tokens_revoke_all", request=RevokeAllSerializer, responses=Revoked)
     def post(self, request: Request) -> Response:
         lookup.require_somewhere(self.access, Scope.TOKENS_MANAGE)
-        body = RevokeAllSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        said = body.validated_data
+        said = self.body(RevokeAllSerializer)
         organization = organization_of(self.access, self.named_organization(said.get("organization")))
         owner = lookup.owner(self.access, said, organization)
         lookup.require_of(self.access, Scope.TOKENS_MANAGE, owner, organization)

@@ -64,8 +64,7 @@ class TokenViewSet(ApiViewSet):
     @idempotent
     def create(self, request: Request) -> Response:
         lookup.require_somewhere(self.access, Scope.TOKENS_MANAGE)
-        body = IssueSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = self.command(IssueSerializer)
         organization = organization_of(
             self.access, self.named_organization(body.validated_data.get("organization"))
         )
@@ -99,8 +98,7 @@ class TokenViewSet(ApiViewSet):
     )
     def partial_update(self, request: Request, pk: str) -> Response:
         token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
-        body = EditSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = self.command(EditSerializer)
         self.conditional(token)
         if not body.says_something():
             return self.answer(token, represent(token))
@@ -113,10 +111,9 @@ class TokenViewSet(ApiViewSet):
     @idempotent
     def rotate(self, request: Request, pk: str) -> Response:
         token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
-        body = RotateSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        said = self.body(RotateSerializer)
         self.conditional(token)
-        return _rotated(self, token, body.validated_data.get("overlap", timedelta(0)))
+        return _rotated(self, token, said.get("overlap", timedelta(0)))
 
     @extend_schema(request=ReasonSerializer, responses=schema.TokenRepresentation)
     @action(detail=True, methods=["post"])
@@ -141,10 +138,9 @@ class TokenViewSet(ApiViewSet):
 
     def _move(self, verb: Any, pk: str) -> Response:
         token = lookup.token(self, pk, Scope.TOKENS_MANAGE)
-        body = ReasonSerializer(data=self.request.data)
-        body.is_valid(raise_exception=True)
+        said = self.body(ReasonSerializer)
         self.conditional(token)
-        moved: Token = verb(token, reason=body.validated_data.get("reason", ""), by=self.access)
+        moved: Token = verb(token, reason=said.get("reason", ""), by=self.access)
         return self.answer(moved, represent(moved))
 
 
@@ -163,8 +159,7 @@ class OwnTokenView(EdgeView):
     )
     def patch(self, request: Request) -> Response:
         token = own_token(self.access)
-        body = SelfEditSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        body = self.command(SelfEditSerializer)
         self.conditional(token)
         if body.says_something():
             token = lifecycle.edit(
@@ -187,10 +182,9 @@ class OwnTokenRotateView(EdgeView):
     @idempotent
     def post(self, request: Request) -> Response:
         token = own_token(self.access)
-        body = RotateSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
+        said = self.body(RotateSerializer)
         self.conditional(token)
-        return _rotated(self, token, body.validated_data.get("overlap", timedelta(0)))
+        return _rotated(self, token, said.get("overlap", timedelta(0)))
 
 
 class OwnTokenPermissionsView(EdgeView):

@@ -8,8 +8,10 @@ from tests.factories import (
     API,
     make_fleet,
     make_organization,
+    make_person,
     make_token,
     owner_of,
+    raise_risks,
     session_client,
     token_client,
 )
@@ -32,6 +34,7 @@ def test_every_scope_is_listed_with_area_risk_and_description(browser: APIClient
         "name": "machines:configure",
         "area": "machines",
         "risk": "high",
+        "built_in_risk": "high",
         "description": "Change the configuration, disks and networks of machines",
     }
     assert (page["next"], page["previous"]) == (None, None)
@@ -56,6 +59,27 @@ def test_scopes_are_filtered_and_paged(browser: APIClient) -> None:
         seen += [row["name"] for row in page["results"]]
         link = page["next"]
     assert seen == [scope.value for scope in Scope]
+
+
+def test_the_risk_of_a_scope_is_the_one_in_the_organization_that_is_meant() -> None:
+    acme, globex = make_organization("acme"), make_organization("globex")
+    raise_risks(acme, **{"machines:read": "high"})
+    by_token = token_client(make_token(make_fleet(acme), "machines:read"))
+    elsewhere = token_client(make_token(make_fleet(globex), "machines:read"))
+    superuser = session_client(make_person(is_superuser=True))
+
+    def risks(client: APIClient, query: str = "") -> list[str]:
+        row = client.get(f"{SCOPES}?area=machines{query}").json()["results"][0]
+        assert (row["name"], row["built_in_risk"]) == ("machines:read", "low")
+        return [row["risk"]]
+
+    assert risks(session_client(owner_of(acme))) == risks(by_token) == ["high"]
+    assert risks(session_client(owner_of(globex))) == risks(elsewhere) == ["low"]
+    assert risks(superuser) == risks(superuser, "&organization=globex") == ["low"]
+    assert risks(superuser, "&organization=acme") == ["high"]
+    high = [row["name"] for row in by_token.get(f"{SCOPES}?area=machines&risk=high").json()["results"]]
+    assert high == ["machines:read", "machines:configure", "machines:create"]
+    assert elsewhere.get(f"{SCOPES}?organization=acme").status_code == 404
 
 
 @pytest.mark.parametrize(

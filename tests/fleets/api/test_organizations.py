@@ -8,6 +8,7 @@ from approvals import decisions
 from approvals.models import ApprovalRequest
 from fleets import membership
 from fleets.models import Membership, Organization, User
+from fleets.scopes import Scope
 from tests.factories import (
     API,
     events,
@@ -87,6 +88,7 @@ def test_an_organization_is_written_with_its_policy(acme: Organization) -> None:
             "networks_required": {"low": False, "medium": False, "high": False},
             "allowed_kinds": dict.fromkeys(["owner", "admin", "approver", "auditor", "member"]),
             "scope_ceilings": dict.fromkeys(["owner", "admin", "approver", "auditor", "member"]),
+            "scope_risks": dict.fromkeys(map(str, Scope)),
             "approvals_needed": {"low": 0, "medium": 0, "high": 0},
             "deciders": ["approver", "owner"],
             "request_hours": 72,
