@@ -1,5 +1,6 @@
 """Home: what needs somebody now, and nothing that does not."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,18 @@ from django.test.utils import CaptureQueriesContext
 from config.edge.clock import now
 from fleets import organizations
 from fleets.models import User
-from tests.factories import make_member, make_person, make_token, member, operator, session
+from tests.factories import (
+    make_entry,
+    make_member,
+    make_person,
+    make_superuser,
+    make_token,
+    member,
+    operator,
+    session,
+)
 from tests.tokens.conftest import World
-from tests.tokens.issuing import issue, wish
+from tests.tokens.issuing import issue, outcome, wish
 from tokens.models import Token
 
 pytestmark = pytest.mark.django_db
@@ -72,10 +82,54 @@ def test_approvals_are_offered_to_owners_once_somebody_else_could_give_them(worl
     assert link not in home(world.owner)
 
 
-def test_somebody_who_could_not_decide_is_no_reason_for_the_offer(world: World) -> None:
-    make_member(world.acme, "approver", user=make_person(is_active=False))
+def suspended(world: World) -> None:
+    make_member(world.acme, "approver", user=make_person())
+    world.acme.memberships.filter(role="approver").update(suspended_at=now())
 
-    assert "What needs you now" not in home(world.owner)
+
+def denied(world: World) -> None:
+    make_entry(world.acme, "/", "NoAccess", user=member(world.acme, "approver"))
+
+
+def not_named_by_the_policy(world: World) -> None:
+    member(world.acme, "approver")
+    organizations.set_policy(world.acme, changes={"deciders": ["owner"]}, by=operator)
+
+
+def named_by_the_policy(world: World) -> None:
+    not_named_by_the_policy(world)
+    member(world.acme, "owner")
+
+
+SECOND_DECIDERS: dict[str, tuple[Callable[[World], object], bool]] = {
+    "nobody": (lambda _: None, False),
+    "an approver": (lambda world: member(world.acme, "approver"), True),
+    "an inactive one": (
+        lambda world: make_member(world.acme, "approver", user=make_person(is_active=False)),
+        False,
+    ),
+    "a suspended one": (suspended, False),
+    "one who is denied it": (denied, False),
+    "one whom the policy does not name": (not_named_by_the_policy, False),
+    "one whom the policy names": (named_by_the_policy, True),
+    "a superuser who is a member": (lambda world: make_member(world.acme, user=make_superuser()), True),
+    "a superuser who is none": (lambda _: make_superuser(), False),
+}
+
+
+@pytest.mark.parametrize("second", SECOND_DECIDERS)
+def test_approvals_are_offered_exactly_where_the_policy_could_ask_for_one(world: World, second: str) -> None:
+    come, is_offered = SECOND_DECIDERS[second]
+    come(world)
+
+    assert ("let the policy ask for one" in home(world.owner)) == is_offered
+    asked = outcome(
+        organizations.set_policy,
+        world.acme,
+        changes={"approvals_needed": {"high": 1}},
+        by=session(world.owner),
+    )
+    assert asked == ("done" if is_offered else "approvers_missing")
 
 
 def test_home_takes_few_queries_however_much_there_is(world: World) -> None:

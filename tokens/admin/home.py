@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import cast
 
 from django.contrib import admin
-from django.db.models import Count, Q
 from django.urls import reverse
 
 from approvals.models import ApprovalRequest
@@ -14,8 +13,9 @@ from config.edge.access import Access
 from config.edge.admin_site import Notice, Site
 from config.edge.clock import now
 from config.edge.facts import Cell, linked
-from fleets.models import Membership, Organization, User
-from fleets.organization_policy import DECIDERS, policy_of
+from fleets.deciders import members_who_decide_in
+from fleets.models import Membership, Organization
+from fleets.organization_policy import policy_of
 from fleets.scopes import Risk
 from tokens.admin import words
 from tokens.kinds import Kind
@@ -51,17 +51,11 @@ def ending_tokens(by: Access) -> Iterator[Notice]:
 
 
 def offered_approvals(by: Access) -> Iterator[Notice]:
-    """To owners: high risk could be approved by somebody else, for there is somebody. Whether an entry denies it to
-    them is told by the policy's page."""
-    able = Q(memberships__role__in=DECIDERS) | Q(memberships__user__is_superuser=True)
-    present = Q(memberships__left_at=None, memberships__suspended_at=None)
-    active = Q(memberships__user__in=User.objects.active().people())
+    """To owners: high risk could be approved by somebody else, for by the policy there is somebody."""
     owned = Membership.objects.active().filter(user=by.user, role=Membership.Role.OWNER)
-    rows = Organization.objects.filter(pk__in=owned.values("organization"))
-    for organization in rows.annotate(able=Count("memberships", filter=able & present & active)).order_by(
-        "name"
-    ):
-        if organization.able >= ENOUGH and not policy_of(organization).approvals_for(Risk.HIGH):
+    organizations = Organization.objects.filter(pk__in=owned.values("organization"))
+    for organization, able in members_who_decide_in(organizations).items():
+        if len(able) >= ENOUGH and not policy_of(organization).approvals_for(Risk.HIGH):
             yield Notice(
                 f"In {organization} tokens of high risk need nobody’s approval. There is somebody now who could give "
                 "it: let the policy ask for one.",
