@@ -48,10 +48,6 @@ def organization_to_be() -> serializers.CharField:
     )
 
 
-class Nothing(StrictSerializer):
-    """A command that takes nothing."""
-
-
 class Suspension(StrictSerializer):
     reason = Text(max_length=1000, required=False, allow_blank=True, multiline=True)
 
