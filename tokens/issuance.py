@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from approvals.models import Ids
 from approvals.requests import behind_of
 from audit.actions import Action
 from audit.trail import record
@@ -55,6 +56,7 @@ def issue(
     Where the organization's policy wants its risk approved, it is pending and its `open_request` waits; the secret is
     shown all the same, once. Conflict where too few others could approve it.
     """
+    known_by = waiting.shown_to(by.token_id)  # before it is asked whether the token that calls still works
     rules = waiting.rules_under_lock(organization)
     limits.lock_owner(organization, owner, by)
     require(policy.may_issue_for(by, owner, organization), "You may not issue tokens for this owner.")
@@ -95,7 +97,7 @@ def issue(
     token.principal = principals.make(token, owner, role_of_principal)
     _insert(token)
     wishes.write(token, settled)
-    fresh = new_secret(token, generation=1, by=by)
+    fresh = new_secret(token, generation=1, known_by=known_by, by=by)
     data = {
         "kind": token.kind,
         "owner": token.owner_label,
@@ -112,12 +114,13 @@ def issue(
     return Issued(token.presented(), fresh)
 
 
-def new_secret(token: Token, *, generation: int, by: Access) -> Secret:
+def new_secret(token: Token, *, generation: int, known_by: Ids, by: Access) -> Secret:
     """Make a secret, and keep its digest and who is shown it: the only place that does.
 
-    Who is shown it are the users behind the caller, and whoever knows the secret of a token that calls.
+    Who is shown it are the users behind the caller, and `known_by`: whoever knew a secret of the token that calls when
+    it came.
     """
-    knowing = behind_of(by) | waiting.shown_to(by.token_id)
+    knowing = behind_of(by) | known_by
     text = secret.generate(token.kind, token.pk)
     number, pepper = peppers.for_a_new_secret()
     TokenSecret.objects.create(

@@ -99,6 +99,7 @@ def rotate(
         raise IllegalMove(
             "A token that has lived as long as its organization's policy lets it can't be rotated."
         )
+    known_by = waiting.shown_to(by.token_id)  # before any secret ends
     if not is_itself:
         _require_may_reveal(token, by)
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
@@ -111,7 +112,7 @@ def rotate(
             "A newer secret of this token is in use; rotate with that one.", code="newer_secret_in_use"
         )
     previous_until = _end_generations(newest, older, _end_of_overlap(token, overlap, at), at)
-    fresh = new_secret(token, generation=newest.generation + 1, by=by)
+    fresh = new_secret(token, generation=newest.generation + 1, known_by=known_by, by=by)
     token.rotated_at = at
     token.save(update_fields=["rotated_at"])
     data = {

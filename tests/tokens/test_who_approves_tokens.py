@@ -96,6 +96,23 @@ def test_who_learns_a_secret_has_no_vote_and_loses_one(world: World, approver: U
     assert present(issued).scopes == sorted(EXECUTE)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_who_lets_a_token_rotate_itself_knows_what_it_is_given(
+    world: World, approver: User, times: int
+) -> None:
+    make_fleet_member(world.edge, "manager", user=approver)
+    issued = make_token(world.edge, "machines:read")
+    shown = lifecycle.rotate(present(issued), by=session(approver))
+    for generation in range(2, 2 + times):
+        shown = lifecycle.rotate(present(issued), generation=generation, by=acting(shown))
+
+    edit(issued, world.manager, wish=wish(*EXECUTE))
+
+    assert refusal(approve, issued, approver) == "own_request"
+    approve(issued, world.owner)
+    assert present(issued).scopes == sorted(EXECUTE)
+
+
 def test_a_vote_is_void_once_its_voter_may_not_decide_any_more(world: World, approver: User) -> None:
     """Attacks 82 and 82b."""
     leaving, third = make_approver(world.acme), make_approver(world.acme)
