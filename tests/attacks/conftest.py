@@ -8,6 +8,7 @@ from django.db import connection, transaction
 from pytest_django import DjangoDbBlocker
 
 from audit import triggers
+from tests.attacks.climbing import House
 from tests.attacks.estate import Estate, make_estate
 
 
@@ -23,6 +24,20 @@ def filled(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterato
 def estate(filled: Estate, db: None) -> Estate:
     """For one test: what it does to the two organizations is undone."""
     return filled
+
+
+@pytest.fixture(scope="module")
+def built(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[House]:
+    """In a transaction around the module's tests, which never commits."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield House()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def house(built: House, db: None) -> House:
+    """For one test: what it does is undone."""
+    return built
 
 
 @pytest.fixture(scope="module")

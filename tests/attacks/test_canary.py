@@ -1,4 +1,4 @@
-"""Attack 95: known secrets go through every flow, then everything that was kept is searched for them.
+"""Known secrets go through every flow, then everything that was kept is searched for them.
 
 The flows run against the web server and the worker as `make run` starts them; what needs a crash inside runs here.
 Names and descriptions are texts that people store: a secret typed there is not looked for.

@@ -1,4 +1,4 @@
-"""Attack 119: junk for every operation of the OpenAPI description, from callers who may do everything.
+"""Junk for every operation of the OpenAPI description, from callers who may do everything.
 
 A few requests each in `make test`, thousands in `make soak`. Whatever is sent, nothing answers with a 5xx.
 """

@@ -1,4 +1,4 @@
-"""Attack 73: what belongs to another organization does not exist, wherever it is named.
+"""What belongs to another organization does not exist, wherever it is named.
 
 Nothing here lists endpoints: the addresses come from the URL map, the filters from the views, the fields from the
 OpenAPI description. What is new there and not told here how to fill fails by name.
@@ -721,7 +721,7 @@ def test_a_body_that_names_another_organization_s_thing_names_nothing(
 @every_caller
 @pytest.mark.parametrize("together", [[], ["ours"]], ids=["alone", "beside one of ours"])
 def test_one_foreign_machine_refuses_all_of_them(together: list[str], caller: str, estate: Estate) -> None:
-    client = CALLERS[caller](estate)  # attack 76: all or nothing
+    client = CALLERS[caller](estate)  # all or nothing
     machines = [str(estate.ours.machine.pk)] * len(together) + [str(estate.theirs.machine.pk)]
     issued = Event.objects.filter(action="token.issued", outcome="allowed").count()
 

@@ -1,4 +1,4 @@
-"""Attack 118 of the catalogue, away from the lists: what stands in a query and is not asked for.
+"""Away from the lists: what stands in a query and is not asked for.
 
 The addresses come from the URL map, as in test_other_organizations.
 """

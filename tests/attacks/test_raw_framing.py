@@ -1,4 +1,4 @@
-"""Attacks 113 and 114 as bytes: where one request ends and the next begins, and clients that take their time."""
+"""Bytes on the wire: where one request ends and the next begins, and clients that take their time."""
 
 import contextlib
 import dataclasses

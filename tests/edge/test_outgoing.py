@@ -1,4 +1,4 @@
-"""Attack 101: calls go where they may, and to nothing else, whatever a URL, a name or the other side says."""
+"""Calls go where they may, and to nothing else, whatever a URL, a name or the other side says."""
 
 import ipaddress
 import socket

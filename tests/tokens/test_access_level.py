@@ -1,4 +1,4 @@
-"""Seed 000's form of ceiling and rows: Operator or Admin, of all machines or of selected ones, and what extends it."""
+"""Ceiling and rows by access level: Operator or Admin, of all machines or of selected ones, and what extends it."""
 
 from typing import Any
 

@@ -28,7 +28,6 @@ def test_another_restriction_always_says_why(world: World, by: str) -> None:
 
 
 def test_what_a_token_issues_is_restricted_no_less_than_itself(world: World, at_home: None) -> None:
-    """Attack 69."""
     parent = make_token(world.manager, "tokens:manage", "machines:read", restrictions=STRICT)
     reads = wish("machines:read")
     narrower = Restrictions(networks=parse_networks(["127.0.0.1"]))

@@ -74,7 +74,7 @@ WIDENINGS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
 def test_whatever_widens_a_risky_token_waits_and_its_old_rights_live(
     world: World, approver: User, widening: str
 ) -> None:
-    """Attacks 62 and 79: also what is added after the approval."""
+    """Also what is added after the approval."""
     issued = make_token(
         world.edge,
         *EXECUTE,

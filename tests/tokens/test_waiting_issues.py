@@ -155,7 +155,7 @@ def test_an_edit_of_what_waits_changes_what_is_decided_and_who_may(world: World,
 def test_a_group_that_gains_later_lets_a_token_do_no_more_than_was_agreed_to(
     world: World, approver: User
 ) -> None:
-    """Attack 77, a group gained later: the ceiling stands, whatever its principal comes to hold."""
+    """A group gained later: the ceiling stands, whatever its principal comes to hold."""
     issued = issue(session(world.manager), world.manager, wish("commands:execute"))
     approve(issued, approver)
     make_entry(world.acme, "/", "Administrator", user=world.manager)
@@ -164,7 +164,7 @@ def test_a_group_that_gains_later_lets_a_token_do_no_more_than_was_agreed_to(
 
 
 def test_splitting_what_is_risky_over_tokens_lowers_no_risk(world: World, approver: User) -> None:
-    """Attack 79: each holds what makes it risky, or is none."""
+    """Each holds what makes it risky, or is none."""
     tokens = [issue(session(world.manager), world.edge, wish(scope)).token for scope in EXECUTE]
 
     assert [(token.risk, token.status) for token in tokens] == [(2, "pending"), (0, "active")]

@@ -33,7 +33,7 @@ from tokens.models import Token
 def test_nobody_decides_on_what_they_asked_for_in_whatever_shape_they_come(
     world: World, approver: User
 ) -> None:
-    """Attack 77: in their session, by their own token, as a superuser, by a technical user, as who edited it."""
+    """In their session, by their own token, as a superuser, by a technical user, as who edited it."""
     boss = make_superuser()
     bot = make_technical_user(world.acme)
     for path in ("/", EDGE):
@@ -114,7 +114,6 @@ def test_who_lets_a_token_rotate_itself_knows_what_it_is_given(
 
 
 def test_a_vote_is_void_once_its_voter_may_not_decide_any_more(world: World, approver: User) -> None:
-    """Attacks 82 and 82b."""
     leaving, third = make_approver(world.acme), make_approver(world.acme)
     need_approvals(world.acme, high=2)
     issued = executing(world)

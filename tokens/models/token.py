@@ -35,7 +35,7 @@ from tokens.decision import Status as StoredStatus
 from tokens.kinds import ACTS_AS_OWNER, COLUMN, OWNER_COLUMNS, Kind, Owner, label_of, of_owner
 from tokens.restrictions import Restrictions, from_stored
 
-# The extended permissions of seed 000, and the scope that each is.
+# What extends an Admin of all machines, and the scope that each is.
 EXTENDED: dict[str, Scope] = {
     "images": Scope.IMAGES_MANAGE,
     "networks": Scope.NETWORKS_MANAGE,
@@ -142,7 +142,7 @@ class Token(models.Model):
         UNUSED = "unused"  # by its organization's policy
 
     class AccessLevel(models.TextChoices):
-        """Seed 000's form of ceiling and rows: a built-in role on all or selected machines; else custom."""
+        """Ceiling and rows in their plainest form: a built-in role on all or selected machines; else custom."""
 
         OPERATOR = "operator"
         ADMIN = "admin"
