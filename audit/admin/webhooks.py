@@ -209,9 +209,8 @@ class DeliveryAdmin(ScopedAdmin):
         return WebhookDelivery.objects.filter(endpoint__in=of_manageable(by)).select_related("endpoint")
 
     def facts(self, row: WebhookDelivery, by: Access) -> list[Fact]:
-        webhook = linked(row.endpoint)
         return [
-            Fact("Webhook", webhook.text, webhook.link),
+            Fact("Webhook", linked(row.endpoint)),
             Fact("Action", row.action),
             Fact("Event", row.event_id),
             Fact("State", row.state),

@@ -9,26 +9,27 @@ from django.urls import reverse
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One line of a row's page. `link` is an address of ours."""
-
-    label: str
-    value: Any
-    link: str = ""
-
-    @property
-    def shown(self) -> Any:
-        return written(self.value)
-
-
-@dataclass(frozen=True)
 class Cell:
+    """`link` is an address of ours."""
+
     text: Any
     link: str = ""
 
     @property
     def shown(self) -> Any:
         return written(self.text)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a row's page. `value` is a cell where it leads somewhere."""
+
+    label: str
+    value: Any
+
+    @property
+    def cell(self) -> Cell:
+        return self.value if isinstance(self.value, Cell) else Cell(self.value)
 
 
 def linked(row: Any, text: str = "") -> Cell:
@@ -42,6 +43,11 @@ def written(value: Any) -> Any:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     return "–" if value is None or value == "" else value
+
+
+def written_to_the_second(moment: datetime) -> str:
+    """For tables of events, whose heading says that it is UTC."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 @dataclass(frozen=True)

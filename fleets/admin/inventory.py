@@ -327,9 +327,7 @@ class TemplateAdmin(InventoryAdmin):
         return rows.select_related("organization", "image__organization", "network__organization")
 
     def own_facts(self, row: MachineTemplate, by: Access) -> list[Fact]:
-        parts = {"Image": row.image, "Network": row.network}
-        cells = {label: item_cell(part, by) for label, part in parts.items()}
-        return [Fact(label, cell.text, cell.link) for label, cell in cells.items()]
+        return [Fact("Image", item_cell(row.image, by)), Fact("Network", item_cell(row.network, by))]
 
     def sections(self, row: MachineTemplate, by: Access) -> list[Section]:
         settings = [

@@ -151,15 +151,14 @@ class MachineAdmin(ScopedAdmin):
         return rows.select_related("fleet", "organization", "template__organization")
 
     def facts(self, row: Machine, by: Access) -> list[Fact]:
-        fleet, template = linked(row.fleet), item_cell(row.template, by)
         return [
             Fact("Name", row.name),
-            Fact("Fleet", fleet.text, fleet.link),
+            Fact("Fleet", linked(row.fleet)),
             Fact("Organization", row.organization),
             Fact("Kind", row.kind),
             Fact("VMID", row.vmid),
             Fact("Tags", self.tag_list(row)),
-            Fact("Made from", template.text, template.link),
+            Fact("Made from", item_cell(row.template, by)),
             Fact("Registered", row.registered_at),
             Fact("Path", row.path),
         ]

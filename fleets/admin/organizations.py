@@ -9,7 +9,7 @@ from django.db.models import Prefetch, QuerySet
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.commands import Adding, CommandForm, RowVerb
-from config.edge.facts import Fact
+from config.edge.facts import Fact, written
 from config.edge.refusals import IllegalMove
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
@@ -128,7 +128,7 @@ def invitation_facts(row: Membership) -> list[Fact]:
     if found is None:
         return []
     verb = "Sent, works until" if found.expires_at > now() else "Lapsed at"
-    return [Fact("Invitation", f"{verb} {found.expires_at:%Y-%m-%d %H:%M} UTC")]
+    return [Fact("Invitation", f"{verb} {written(found.expires_at)}")]
 
 
 @admin.register(Membership)

@@ -330,11 +330,10 @@ class OwnerMemberAdmin(ScopedAdmin):
         return here.select_related("user", f"{column}__organization")  # type: ignore[no-any-return]
 
     def facts(self, row: Any, by: Access) -> list[Fact]:
-        cell = linked(row.owner)
         return [
             Fact("Name", row.user.name),
             Fact("Username", row.user.username),
-            Fact(str(row.owner._meta.verbose_name).capitalize(), cell.text, cell.link),
+            Fact(str(row.owner._meta.verbose_name).capitalize(), linked(row.owner)),
             Fact("Role", row.role),
             Fact("Since", row.joined_at),
         ]

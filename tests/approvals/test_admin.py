@@ -89,7 +89,7 @@ def test_the_page_of_a_request_says_all_that_a_decision_needs(place: Place) -> N
 
     response = browser(place.ada).get(page_of(request))
 
-    facts = {fact.label: str(fact.shown) for fact in response.context["facts"]}
+    facts = {fact.label: str(fact.cell.shown) for fact in response.context["facts"]}
     assert facts["What"] == "Change of policy: acme"
     assert facts["Asked by"] == "Admin (admin)"
     assert (facts["Why"], facts["Approvals"]) == ("The pilot", "0 of 1")

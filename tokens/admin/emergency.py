@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.commands import CommandForm, RowVerb
-from config.edge.facts import Cell, Section, linked
+from config.edge.facts import Cell, Section, linked, written, written_to_the_second
 from tokens import emergency, policy, receipts
 from tokens.admin.forms import ReasonForm
 from tokens.models import EmergencyAccess, Token
@@ -66,7 +66,7 @@ def notes_of(row: Token) -> list[str]:
     window = emergency.open_window(row)
     if window is None:
         return []
-    until = f"{window.ends_at:%Y-%m-%d %H:%M} UTC"
+    until = written(window.ends_at)
     return [f"Emergency access is open until {until}: its networks and access windows are lifted."]
 
 
@@ -104,7 +104,7 @@ def _windows(windows: list[EmergencyAccess]) -> Section:
 def _calls(window: EmergencyAccess) -> Section:
     rows = [
         [
-            Cell(f"{event.at:%Y-%m-%d %H:%M:%S}", linked(event).link),
+            Cell(written_to_the_second(event.at), linked(event).link),
             Cell(event.data.get("scope")),
             Cell(event.data.get("path")),
             Cell(event.address),
@@ -119,5 +119,5 @@ def _calls(window: EmergencyAccess) -> Section:
 
 def _end_of(window: EmergencyAccess) -> str:
     if window.ended_at is None:
-        return f"{window.ends_at:%Y-%m-%d %H:%M} UTC" + ("" if window.is_open(now()) else " (over)")
-    return f"{window.ended_at:%Y-%m-%d %H:%M} UTC, by {window.ended_by or 'the clock'}"
+        return f"{written(window.ends_at)}{'' if window.is_open(now()) else ' (over)'}"
+    return f"{written(window.ended_at)}, by {window.ended_by or 'the clock'}"

@@ -4,7 +4,7 @@ from audit.admin import may_read
 from audit.models import Event
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.facts import Cell, Fact, Section, linked
+from config.edge.facts import Cell, Fact, Section, linked, written, written_to_the_second
 from fleets.models import User
 from fleets.organization_policy import policy_of
 from fleets.scopes import Scope
@@ -18,13 +18,12 @@ NEWEST = 20  # events
 
 
 def facts_of(row: Token) -> list[Fact]:
-    owner = Cell(row.owner) if isinstance(row.owner, User) else linked(row.owner)
-    used = f"{row.last_used_at:%Y-%m-%d %H:%M} UTC" if row.last_used_at else "never"
+    used = written(row.last_used_at or "never")
     return [
         Fact("Status", status_badge(row)),
         Fact("Token ID", row.pk),
         Fact("Kind", kind_of(row)),
-        Fact("Owner", owner.text, owner.link),
+        Fact("Owner", row.owner if isinstance(row.owner, User) else linked(row.owner)),
         Fact("Organization", row.organization),
         Fact("Acts as", row.principal.username),
         Fact("Description", row.description),
@@ -37,7 +36,7 @@ def facts_of(row: Token) -> list[Fact]:
         Fact("Secret starts with", row.secret_hint),
         Fact("Secret last rotated", row.rotated_at),
         Fact("Rotation due", row.rotation_due_at),
-        Fact("Created", f"{row.created_at:%Y-%m-%d %H:%M} UTC by {row.created_by_name}"),
+        Fact("Created", f"{written(row.created_at)} by {row.created_by_name}"),
         Fact("Approved", row.approved_at),
     ]
 
@@ -92,7 +91,7 @@ def events_of(row: Token) -> Section:
     events = Event.objects.about_token(row.pk).filter(organization_id=row.organization_id)[:NEWEST]
     rows = [
         [
-            Cell(f"{event.at:%Y-%m-%d %H:%M:%S}", linked(event).link),
+            Cell(written_to_the_second(event.at), linked(event).link),
             Cell(event.action),
             Cell(event.outcome),
             Cell(event.actor_label),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from config.edge.facts import Cell, Section
+from config.edge.facts import Cell, Section, written_to_the_second
 from tokens import history
 from tokens.history import Change
 from tokens.models import Token
@@ -15,7 +15,7 @@ HEADERS = ("When (UTC)", "Change", "Who", "Why", "What became what")
 def timeline_of(row: Token) -> Section:
     rows = [
         [
-            Cell(f"{change.event.at:%Y-%m-%d %H:%M:%S}"),
+            Cell(written_to_the_second(change.event.at)),
             Cell(change.event.action),
             Cell(change.event.actor_label),
             Cell(change.event.reason),

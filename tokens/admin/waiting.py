@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from approvals import policy
 from approvals.models import ApprovalRequest
 from config.edge.access import Access
-from config.edge.facts import Fact
+from config.edge.facts import Cell, Fact, written
 from tokens.models import Token
 
 UNTIL_THEN = {
@@ -26,8 +26,8 @@ def facts_of(row: Token, by: Access) -> list[Fact]:
         return []
     request = ApprovalRequest.objects.get(pk=row.open_request_id)
     seen = policy.visible_to(by, ApprovalRequest.objects.filter(pk=request.pk)).exists()
-    asked = f"asked for on {request.opened_at:%Y-%m-%d %H:%M} UTC by {request.requested_by}"
-    return [Fact("Waits for approval", asked, address_of(row) if seen else "")]
+    asked = f"asked for on {written(request.opened_at)} by {request.requested_by}"
+    return [Fact("Waits for approval", Cell(asked, address_of(row) if seen else ""))]
 
 
 def told(row: Token) -> SafeString:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from config.edge.facts import written
 from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Missing
@@ -39,7 +40,7 @@ class Command(OperatorCommand):
         token = _token(options["token"])
         if options["verb"] == "start":
             window = emergency.start(token, hours=options["hours"], reason=options["reason"], by=by)
-            until = f"{window.ends_at:%Y-%m-%d %H:%M} UTC"
+            until = written(window.ends_at)
             text = f"The networks and access windows of {token.name} are lifted until {until}."
             self.answer(represent_window(window, 0), text, options)
         else:
