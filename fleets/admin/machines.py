@@ -13,7 +13,8 @@ from config.edge.facts import Cell, Fact, Section, linked
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin, together
 from fleets import machines, policy
-from fleets.admin.inventory import PartField, item_cell
+from fleets.admin.inventory import item_cell
+from fleets.admin.inventory_forms import PartField
 from fleets.admin.scope import FleetFilter, OrganizationFilter, fleet_of, fleets_seen, offer, reach
 from fleets.models import Fleet, Machine, MachineTemplate
 
