@@ -71,12 +71,3 @@ class ApproveLessForm(DecisionForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         return {**data, "narrowed": {self.offer: data.get("kept", [])}}
-
-
-class WithdrawForm(CommandForm):
-    reason = forms.CharField(
-        required=False,
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Kept with the event.",
-    )

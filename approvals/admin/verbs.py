@@ -3,11 +3,11 @@
 from typing import Any
 
 from approvals import decisions, requests
-from approvals.admin.forms import ApproveForm, ApproveLessForm, RejectForm, WithdrawForm
+from approvals.admin.forms import ApproveForm, ApproveLessForm, RejectForm
 from approvals.models import ApprovalRequest
 from approvals.standing import Standing, offer_of, standings
 from config.edge.access import Access
-from config.edge.commands import RowVerb
+from config.edge.commands import ReasonForm, RowVerb
 from config.edge.remembering import remembered
 
 TEMPLATE = "approvals/decide.html"
@@ -85,6 +85,6 @@ WITHDRAW = RowVerb(
     lambda _: "Takes the request back. Nothing of it is done; it can be asked for again.",
     "The request is withdrawn.",
     fits=lambda row: row.is_waiting,
-    form=WithdrawForm,
+    form=ReasonForm,
     template=TEMPLATE,
 )

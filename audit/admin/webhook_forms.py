@@ -8,7 +8,7 @@ from audit.admin.scope import manageable
 from audit.organizations import Named
 from audit.webhooks.filters import MOST
 from config.edge import once
-from config.edge.commands import CommandForm
+from config.edge.commands import CommandForm, offer
 from config.edge.destinations import LONGEST_URL
 
 
@@ -45,18 +45,14 @@ class WebhookAdding(WebhookForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.organizations = {named.slug: named for named in manageable(self.by)}
-        field = self.fields["organization"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [(slug, slug) for slug in self.organizations]
-        if len(self.organizations) == 1:
-            field.initial = next(iter(self.organizations))
+        offer(self, "organization", [(slug, slug) for slug in self.organizations])
 
     def clean_organization(self) -> Named:
         return self.organizations[self.cleaned_data["organization"]]
 
 
 class WebhookChange(WebhookForm):
-    """Starts with what the row says. `changes`, in what it gives, holds the fields that say something else now."""
+    """Starts with what the row says. What it gives are the fields that say something else now."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,6 +1,6 @@
 """Verbs as pages offer them: a form, a sentence that says what will happen, a button; refusals become its errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,28 @@ class CommandForm(forms.Form):
     def _place(self, name: str, text: str) -> None:
         name = self.renames.get(name, name)
         self.add_error(name if name in self.fields else None, text)
+
+
+def offer(form: forms.Form, name: str, choices: Sequence[tuple[str, str]]) -> None:
+    """Set the choices of a field; the only one is chosen already, but where several can be: there it is a decision."""
+    field = form.fields[name]
+    assert isinstance(field, forms.ChoiceField)
+    field.choices = choices
+    if len(choices) == 1 and not isinstance(field, forms.MultipleChoiceField):
+        field.initial = choices[0][0]
+
+
+def reason_field(help_text: str, *, required: bool = False) -> forms.CharField:
+    """Why a verb is called, in the caller's words. `help_text` says who reads them."""
+    return forms.CharField(
+        required=required, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}), help_text=help_text
+    )
+
+
+class ReasonForm(CommandForm):
+    """Of a verb that wants to know no more than why."""
+
+    reason = reason_field("Kept in the audit trail.")
 
 
 @dataclass

@@ -8,14 +8,14 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from config.edge.access import Access
-from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.commands import Adding, CommandForm, RowVerb, offer
 from config.edge.facts import Cell, Fact, Section, linked
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin, together
 from fleets import machines, policy
 from fleets.admin.inventory import item_cell
 from fleets.admin.inventory_forms import PartField
-from fleets.admin.scope import FleetFilter, OrganizationFilter, fleet_of, fleets_seen, offer, reach
+from fleets.admin.scope import FleetFilter, OrganizationFilter, fleet_of, fleets_seen, reach
 from fleets.models import Fleet, Machine, MachineTemplate
 
 LISTED = 20  # requested actions that a page shows

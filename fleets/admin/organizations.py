@@ -8,7 +8,7 @@ from django.db.models import Prefetch, QuerySet
 
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.commands import Adding, CommandForm, ReasonForm, RowVerb
 from config.edge.facts import Fact, written
 from config.edge.refusals import IllegalMove
 from config.edge.remembering import seen_ids
@@ -33,15 +33,6 @@ class RenameForm(CommandForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"].initial = self.row.name
-
-
-class ReasonForm(CommandForm):
-    reason = forms.CharField(
-        required=False,
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Kept with the event.",
-    )
 
 
 def open_it(data: dict[str, Any], by: Access) -> Organization:

@@ -8,13 +8,13 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from config.edge.access import Access
-from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.commands import Adding, CommandForm, ReasonForm, RowVerb
 from config.edge.facts import Cell, Fact, Section, linked
 from config.edge.refusals import Missing
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
 from fleets import membership, owners, policy, visibility
-from fleets.admin.organizations import ReasonForm, RenameForm
+from fleets.admin.organizations import RenameForm
 from fleets.admin.scope import (
     OrganizationFilter,
     OrganizationForm,

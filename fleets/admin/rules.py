@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.edge.access import Access
-from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.commands import Adding, CommandForm, RowVerb, offer
 from config.edge.facts import Cell, Fact, Section, linked
 from config.edge.refusals import Missing
 from config.edge.remembering import seen_ids
@@ -19,7 +19,6 @@ from fleets.admin.scope import (
     OrganizationFilter,
     OrganizationForm,
     is_anywhere,
-    offer,
     organizations_seen,
     organizations_where,
 )

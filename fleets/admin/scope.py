@@ -1,6 +1,6 @@
 """What the estate's pages share: the organizations to choose from, filters that offer only what is visible."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from audit.admin import OfferedFilter
 from config.edge.access import Access, access_of
-from config.edge.commands import CommandForm
+from config.edge.commands import CommandForm, offer
 from config.edge.refusals import Missing
 from config.edge.remembering import remembered, seen_ids
 from fleets import visibility
@@ -55,15 +55,6 @@ class OrganizationForm(CommandForm):
 
     def clean_organization(self) -> Organization:
         return self.organizations[self.cleaned_data["organization"]]
-
-
-def offer(form: forms.Form, name: str, choices: Sequence[tuple[str, str]]) -> None:
-    """Set the choices of a field; the only one is chosen already."""
-    field = form.fields[name]
-    assert isinstance(field, forms.ChoiceField)
-    field.choices = choices
-    if len(choices) == 1:
-        field.initial = choices[0][0]
 
 
 def organizations_where(by: Access, may: Callable[[Access, Organization], bool]) -> list[Organization]:

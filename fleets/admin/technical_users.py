@@ -7,12 +7,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 
 from config.edge.access import Access
-from config.edge.commands import Adding, CommandForm, RowVerb
+from config.edge.commands import Adding, CommandForm, ReasonForm, RowVerb
 from config.edge.facts import Fact
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
 from fleets import policy, technical_users, visibility
-from fleets.admin.organizations import ReasonForm
 from fleets.admin.scope import OrganizationFilter, OrganizationForm, is_anywhere, organizations_where
 from fleets.models import Organization, TechnicalUser
 

@@ -7,10 +7,9 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.commands import CommandForm, RowVerb
+from config.edge.commands import CommandForm, ReasonForm, RowVerb, reason_field
 from config.edge.facts import Cell, Section, linked, written, written_to_the_second
 from tokens import emergency, policy, receipts
-from tokens.admin.forms import ReasonForm
 from tokens.models import EmergencyAccess, Token
 
 NEWEST = 10  # windows
@@ -20,10 +19,8 @@ HOURS = [(hours, f"{hours} hour{'' if hours == 1 else 's'}") for hours in range(
 
 class StartForm(CommandForm):
     hours = forms.TypedChoiceField(coerce=int, choices=HOURS, initial=1, label="For")
-    reason = forms.CharField(
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Goes to the organization's owners and admins, and to the token's owner.",
+    reason = reason_field(
+        "Goes to the organization's owners and admins, and to the token's owner.", required=True
     )
 
 

@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from config.edge import once
 from config.edge.clock import now
-from config.edge.commands import CommandForm
+from config.edge.commands import CommandForm, ReasonForm, offer, reason_field
 from fleets import paths, roles
 from fleets.admin.scope import reach
 from fleets.authority import ROLE_SCOPES, Role
@@ -89,31 +89,20 @@ class ReachForm(CommandForm):
         widget=forms.DateInput(attrs={"type": "date"}),
         help_text="It ends at 00:00 UTC of that day. Choose “On the date below” above.",
     )
-    reason = forms.CharField(
-        required=False,
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Needed for tokens of medium and high risk. Kept in the audit trail.",
-    )
+    reason = reason_field("Needed for tokens of medium and high risk. Kept in the audit trail.")
 
     def __init__(self, *args: Any, organization: Organization, owner: Owner, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.organization, self.owner = organization, owner
         self.offered = self.offered_scopes()
-        self._choose("scopes", [(str(scope), str(scope)) for scope in self.offered])
+        offer(self, "scopes", [(str(scope), str(scope)) for scope in self.offered])
         self.roles_offered = self.offered_roles()
-        self._choose(
-            "role", [("", "No role: the scopes below"), *((role, role) for role in self.roles_offered)]
-        )
-        self._choose("extended", [(name, name.capitalize()) for name in self.offered_extended()])
-        self._choose("lifetime", self.offered_lifetimes())
+        no_role = ("", "No role: the scopes below")
+        offer(self, "role", [no_role, *((role, role) for role in self.roles_offered)])
+        offer(self, "extended", [(name, name.capitalize()) for name in self.offered_extended()])
+        offer(self, "lifetime", self.offered_lifetimes())
         self.machines_offered, self.are_machines_cut = self.offered_machines()
-        self._choose("machines", [(str(row.pk), self.machine_label(row)) for row in self.machines_offered])
-
-    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = choices
+        offer(self, "machines", [(str(row.pk), self.machine_label(row)) for row in self.machines_offered])
 
     @cached_property
     def roots(self) -> tuple[str, ...]:
@@ -338,15 +327,6 @@ class RotateForm(CommandForm):
 
     def clean_overlap(self) -> timedelta:
         return expiry.parse_duration(self.cleaned_data["overlap"], maximum=LONGEST_OVERLAP)
-
-
-class ReasonForm(CommandForm):
-    reason = forms.CharField(
-        required=False,
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Kept in the audit trail.",
-    )
 
 
 class RevokeForm(ReasonForm):

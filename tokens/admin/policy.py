@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from config.edge.access import access_of
-from config.edge.commands import Attempt, CommandForm, RowVerb, attempt
+from config.edge.commands import Attempt, CommandForm, RowVerb, attempt, reason_field
 from config.edge.facts import Cell, linked
 from config.edge.refusals import Refused
 from config.edge.remembering import forget
@@ -113,12 +113,7 @@ class PolicyForm(CommandForm):
         required=False,
         help_text="Then one person alone can give themselves anything.",
     )
-    reason = forms.CharField(
-        required=False,
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Kept in the audit trail; who has to approve it reads it too.",
-    )
+    reason = reason_field("Kept in the audit trail; who has to approve it reads it too.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -3,10 +3,8 @@
 from collections.abc import Sized
 from typing import Any
 
-from django import forms
-
 from config.edge.access import Access
-from config.edge.commands import RowVerb
+from config.edge.commands import RowVerb, reason_field
 from config.edge.facts import Cell, Section
 from tokens import lifecycle
 from tokens.admin.restriction_fields import RestrictionFields, initial_of, line_of
@@ -18,11 +16,7 @@ from tokens.restrictions import Restrictions
 class SecurityForm(RestrictionFields):
     """All three are on the page, so that none is lifted by being forgotten."""
 
-    reason = forms.CharField(
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Always needed. Kept in the audit trail.",
-    )
+    reason = reason_field("Always needed. Kept in the audit trail.", required=True)
 
     def __init__(self, *args: Any, row: Token, **kwargs: Any) -> None:
         super().__init__(*args, row=row, **kwargs)

@@ -1,10 +1,10 @@
 """The verbs of tokens as the pages offer them: who sees the button, when it fits, what it says will happen."""
 
 from config.edge.access import Access
-from config.edge.commands import RowVerb
+from config.edge.commands import ReasonForm, RowVerb
 from config.edge.remembering import remembered
 from tokens import lifecycle, policy
-from tokens.admin.forms import EditForm, ReasonForm, RevokeForm, RotateForm
+from tokens.admin.forms import EditForm, RevokeForm, RotateForm
 from tokens.decision import DerivedStatus
 from tokens.models import Token
 
