@@ -4,7 +4,8 @@ from config.edge.access import Access
 from config.edge.commands import ReasonForm, RowVerb
 from config.edge.remembering import remembered
 from tokens import lifecycle, policy
-from tokens.admin.forms import EditForm, RevokeForm, RotateForm
+from tokens.admin.edit_form import EditForm
+from tokens.admin.forms import RevokeForm, RotateForm
 from tokens.decision import DerivedStatus
 from tokens.models import Token
 
