@@ -112,6 +112,7 @@ class RowVerb:
     done: str
     fits: Callable[[Any], bool] = always
     form: type[CommandForm] = CommandForm
+    button: str = ""  # of the page that asks, where it says something else than the label
     template: str = "admin/command.html"
     is_grave: bool = False
     needs_fresh_check: bool = False  # the password is asked for again where that was longer ago

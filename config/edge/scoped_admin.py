@@ -5,6 +5,7 @@ what will happen and does it on POST. Nothing is deleted, nothing edited in a li
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -47,6 +48,17 @@ class CountedPaginator(AnyPaginator):
     def count(self) -> int:
         rows: Any = self.object_list
         return int(rows.order_by()[:COUNTED].count())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A verb about a row, who asks for it, and the page's form and frame."""
+
+    verb: RowVerb
+    row: Any
+    by: Access
+    form: CommandForm
+    frame: dict[str, Any]
 
 
 class ScopedAdmin(ModelAdmin):
@@ -234,27 +246,36 @@ class ScopedAdmin(ModelAdmin):
         row, by = self.row(request, object_id), access_of(request)
         if verb.needs_fresh_check and not by.is_fresh and verb.may(by, row):
             return to_fresh_check(request)
-        form = verb.form(request.POST if request.method == "POST" else None, by=by, row=row)
+        is_sent = request.method == "POST"
+        form = verb.form(request.POST if is_sent else None, by=by, row=row)
         frame = self.frame(request)  # before the verb: afterwards nothing may fail the answer
-        status = 200
-        if request.method == "POST":
-            went = attempt(form, lambda: self.called(request, verb, row, form.cleaned_data, by))
-            forget(by)
-            if went.is_done:
-                return self.answer(request, verb, row, went.result, frame)
-            status = went.status
-        if status == 200 and not verb.may(by, row):
+        asked = Asked(verb, row, by, form, frame)
+        return self.sent(request, asked) if is_sent else self.verb_page(request, asked)
+
+    def sent(self, request: HttpRequest, asked: Asked) -> HttpResponse:
+        """Does the verb; what it refuses is said on the page that asks."""
+        verb, row, by, form = asked.verb, asked.row, asked.by, asked.form
+        went = attempt(form, lambda: self.called(request, verb, row, form.cleaned_data, by))
+        forget(by)
+        if went.is_done:
+            return self.answer(request, verb, row, went.result, asked.frame)
+        return self.verb_page(request, asked, went.status)
+
+    def verb_page(self, request: HttpRequest, asked: Asked, status: int = 200) -> HttpResponse:
+        """The page that asks, for who may do it. `status` says that somebody did, in vain."""
+        verb, row = asked.verb, asked.row
+        if status == 200 and not verb.may(asked.by, row):
             raise Refused("You may not do this.")
         return self.page(
             request,
             verb.template,
             status=status,
-            frame=frame,
+            frame=asked.frame,
             title=f"{verb.label}: {row}",
             row=row,
             says=verb.says(row),
-            form=form,
-            button=verb.label,
+            form=asked.form,
+            button=verb.button or verb.label,
             is_grave=verb.is_grave,
             back=self.address("change", row),
         )

@@ -9,12 +9,10 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from config.edge.access import access_of
-from config.edge.commands import Attempt, CommandForm, RowVerb, attempt, reason_field
+from config.edge.commands import CommandForm, RowVerb, attempt, reason_field
 from config.edge.facts import Cell, linked
-from config.edge.refusals import Refused
 from config.edge.remembering import forget
-from config.edge.scoped_admin import to_fresh_check
+from config.edge.scoped_admin import Asked
 from fleets import organizations
 from fleets import policy as estate_policy
 from fleets.admin.organizations import OrganizationAdmin
@@ -218,6 +216,7 @@ POLICY = RowVerb(
     ),
     "The policy is changed.",
     form=PolicyForm,
+    button="Preview",
     template="tokens/policy.html",
     needs_fresh_check=True,
 )
@@ -231,40 +230,25 @@ class GovernedOrganizationAdmin(OrganizationAdmin):
 
     verbs = (*OrganizationAdmin.verbs, POLICY)
 
-    def verb_view(self, verb: RowVerb, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Of the policy: GET asks, the first POST previews, the one that the preview sends saves."""
-        if verb is not POLICY:
-            return super().verb_view(verb, request, object_id)
-        row, by = self.row(request, object_id), access_of(request)
-        if not by.is_fresh and verb.may(by, row):
-            return to_fresh_check(request)
-        is_sent, went = request.method == "POST", Attempt()
-        form, frame = PolicyForm(request.POST if is_sent else None, by=by, row=row), self.frame(request)
-        if is_sent and "save" in request.POST:
+    def sent(self, request: HttpRequest, asked: Asked) -> HttpResponse:
+        """Of the policy the first POST previews; the one that the preview sends saves."""
+        if asked.verb is not POLICY:
+            return super().sent(request, asked)
+        row, by, form = asked.row, asked.by, asked.form
+        assert isinstance(form, PolicyForm)
+        if "save" in request.POST:
             row.version = _number(request.POST["save"])  # as it was when the preview was made
-            went = attempt(form, lambda: verb.call(row, form.command(), by))
+            went = attempt(form, lambda: POLICY.call(row, form.command(), by))
             forget(by)
             if went.is_done:
                 return self._saved(request, row, waits=went.result is not None)
-        elif is_sent:
+        else:
             went = attempt(form, lambda: preview(row, form.changes(), by=by))
             if went.is_done and went.result.changes:
-                return self._previewed(request, row, form, went.result, frame)
+                return self._previewed(request, row, form, went.result, asked.frame)
             if went.is_done:
                 form.add_error(None, "This is the policy already.")
-        if went.status == 200 and not verb.may(by, row):
-            raise Refused("You may not do this.")
-        return self.page(
-            request,
-            verb.template,
-            status=went.status,
-            frame=frame,
-            title=f"{verb.label}: {row}",
-            says=verb.says(row),
-            form=form,
-            button="Preview",
-            back=self.address("change", row),
-        )
+        return self.verb_page(request, asked, went.status)
 
     def _previewed(
         self, request: HttpRequest, row: Organization, form: PolicyForm, seen: Preview, frame: dict[str, Any]
