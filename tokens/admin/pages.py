@@ -44,7 +44,6 @@ class TokenAdmin(RevealingAdmin):
     nothing = "No token is here. Issue one with “New token”, or choose another filter."
     verbs: ClassVar[tuple[RowVerb, ...]] = (EDIT, SECURITY, ROTATE, DISABLE, ENABLE, START, STOP, REVOKE)
     in_rows: ClassVar[tuple[RowVerb, ...]] = (EDIT, DISABLE, ENABLE, REVOKE)
-    page_template = "tokens/token.html"
     secret_template = "tokens/secret.html"
     adding_label = "New token"
 
@@ -167,7 +166,7 @@ class TokenAdmin(RevealingAdmin):
         self, request: HttpRequest, verb: RowVerb, row: Any, result: Any, frame: dict[str, Any]
     ) -> HttpResponse:
         if isinstance(result, Token) and result.edit_waits:
-            messages.info(request, waiting.told(result))
+            messages.info(request, waiting.message(result))
             return redirect(self.address_after(row, access_of(request)))
         return super().answer(request, verb, row, result, frame)
 

@@ -30,7 +30,7 @@ def facts_of(row: Token, by: Access) -> list[Fact]:
     return [Fact("Waits for approval", Cell(asked, address_of(row) if seen else ""))]
 
 
-def told(row: Token) -> SafeString:
+def message(row: Token) -> SafeString:
     """The message after an edit that waits."""
     return format_html(
         'It waits for <a href="{}">approval</a>. Until then the token stays as it was.', address_of(row)
