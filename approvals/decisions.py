@@ -37,7 +37,7 @@ def approve(
         requests.replace_diff(fresh, handler.narrow(fresh, narrowed, by))
     _vote(fresh, Decision.Verdict.APPROVE, comment, by)
     granted = _void_what_fell(fresh, behind)
-    data = {**requests.told(fresh), "granted": granted, "narrowed": narrowed is not None}
+    data = {**requests.event_data(fresh), "granted": granted, "narrowed": narrowed is not None}
     record(Action.APPROVAL_GRANTED, by=by, target=fresh, reason=comment, data=data)
     if granted >= fresh.needed:
         fresh.move_to(ApprovalRequest.Status.APPROVED)
@@ -56,7 +56,7 @@ def reject(request: ApprovalRequest, *, digest: str, comment: str, by: Access) -
         raise Invalid.field("comment", "Say why, for who asked.", "required")
     _vote(fresh, Decision.Verdict.REJECT, comment, by)
     fresh.move_to(ApprovalRequest.Status.REJECTED)
-    record(Action.APPROVAL_REJECTED, by=by, target=fresh, reason=comment, data=requests.told(fresh))
+    record(Action.APPROVAL_REJECTED, by=by, target=fresh, reason=comment, data=requests.event_data(fresh))
     handler_of(fresh).discard(fresh, by, reason=comment)
     announcements.settled(fresh, by)
     return fresh

@@ -60,7 +60,7 @@ def open_request(
     )
     request.originators.set(User.objects.filter(pk__in=behind))
     request.eligible.set(User.objects.filter(pk__in=able))
-    record(Action.APPROVAL_REQUESTED, by=by, target=request, reason=reason, data=told(request))
+    record(Action.APPROVAL_REQUESTED, by=by, target=request, reason=reason, data=event_data(request))
     announcements.opened(request)
     return request
 
@@ -81,7 +81,7 @@ def rewrite(
     replace_diff(request, proposal)
     request.needed = needed
     request.save(update_fields=["needed"])
-    record(Action.APPROVAL_REWRITTEN, by=by, target=request, data=told(request))
+    record(Action.APPROVAL_REWRITTEN, by=by, target=request, data=event_data(request))
     announcements.opened(request)
 
 
@@ -104,7 +104,7 @@ def end_about(subject: Auditable, *, by: Access) -> None:
 def supersede(request: ApprovalRequest, *, by: Access) -> None:
     """As `end_about`, of a request that the caller has locked."""
     request.move_to(ApprovalRequest.Status.SUPERSEDED)
-    record(Action.APPROVAL_SUPERSEDED, by=by, target=request, data=told(request))
+    record(Action.APPROVAL_SUPERSEDED, by=by, target=request, data=event_data(request))
     announcements.settled(request, by)
 
 
@@ -117,7 +117,7 @@ def end_all(subject_type: str, ids: Iterable[str], *, reason: str, by: Access) -
             continue
         currency.change_all(locked, status=ApprovalRequest.Status.SUPERSEDED, closed_at=now())
         for request in locked:
-            record(Action.APPROVAL_SUPERSEDED, by=by, target=request, reason=reason, data=told(request))
+            record(Action.APPROVAL_SUPERSEDED, by=by, target=request, reason=reason, data=event_data(request))
             announcements.settled(request, by)
 
 
@@ -177,7 +177,7 @@ def behind_of(by: Access) -> Ids:
     return by.behind | ({by.user.pk} if by.user is not None else frozenset())
 
 
-def told(request: ApprovalRequest) -> dict[str, Any]:
+def event_data(request: ApprovalRequest) -> dict[str, Any]:
     """What events say of a request."""
     return {
         "approval": str(request.pk),
@@ -191,7 +191,7 @@ def _ended(
     request: ApprovalRequest, status: ApprovalRequest.Status, action: Action, reason: str, by: Access
 ) -> ApprovalRequest:
     request.move_to(status)
-    record(action, by=by, target=request, reason=reason, data=told(request))
+    record(action, by=by, target=request, reason=reason, data=event_data(request))
     handler_of(request).discard(request, by, reason=reason)
     announcements.settled(request, by)
     return request

@@ -129,12 +129,6 @@ def weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> list[str]
     return list(_weakened(before, after))
 
 
-def told(before: OrganizationPolicy, after: OrganizationPolicy) -> dict[str, list[Any]]:
-    """{name: [before, after]} of what differs, as JSON."""
-    was, is_now = before.as_json(), after.as_json()
-    return {name: [was[name], is_now[name]] for name in was if was[name] != is_now[name]}
-
-
 def _weakened_by_risk(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator[str]:
     for risk in Risk:
         if after.approvals_for(risk) < before.approvals_for(risk):

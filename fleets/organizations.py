@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from audit.actions import Action
-from audit.trail import record
+from audit.trail import differences, record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.refusals import ChangedMeanwhile, Conflict, require
@@ -12,7 +12,7 @@ from config.edge.taken import unless_taken
 from fleets import consequences, currency, policy
 from fleets.deciders import members_who_decide
 from fleets.models import Membership, Organization, User
-from fleets.organization_policy import OrganizationPolicy, parsed, policy_of, told, weakened
+from fleets.organization_policy import OrganizationPolicy, parsed, policy_of, weakened
 
 NOT_YOUR_POLICY = "You may not change this organization's policy."
 
@@ -96,7 +96,7 @@ def apply_policy(
     currency.claim(organization)
     organization.policy = after.as_json()
     organization.save(update_fields=["policy"])
-    data: dict[str, Any] = {"changes": told(before, after)}
+    data: dict[str, Any] = {"changes": differences(before.as_json(), after.as_json())}
     if approval:
         data["approval"] = str(approval)
     record(Action.POLICY_CHANGED, by=by, target=organization, reason=reason, data=data)

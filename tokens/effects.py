@@ -48,19 +48,26 @@ def effect_of(before: Spec, after: Spec, *, had_expired: bool = False) -> Effect
     gained, lost = exceeding(new.granted, old.granted), exceeding(old.granted, new.granted)
     everywhere = closure(old.granted.paths | new.granted.paths | {ROOT})
     longer, shorter = _ends(before, after, had_expired=had_expired)
-    looser, tighter = restrictions.told(before.restrictions, after.restrictions)
+    looser, tighter = restrictions.gains_and_losses(before.restrictions, after.restrictions)
     return Effect(
         (
             *longer,
             *looser,
             *_of_ceiling(new, old, gained),
-            *told(gained, everywhere, new.granted, keeps=True),
+            *in_sentences(gained, everywhere, new.granted, keeps=True),
         ),
-        (*shorter, *tighter, *_of_ceiling(old, new, lost), *told(lost, everywhere, new.granted, keeps=False)),
+        (
+            *shorter,
+            *tighter,
+            *_of_ceiling(old, new, lost),
+            *in_sentences(lost, everywhere, new.granted, keeps=False),
+        ),
     )
 
 
-def told(pairs: list[tuple[str, str]], everywhere: Iterable[str], after: Rights, *, keeps: bool) -> list[str]:
+def in_sentences(
+    pairs: list[tuple[str, str]], everywhere: Iterable[str], after: Rights, *, keeps: bool
+) -> list[str]:
     """(scope, path) pairs that were gained (`keeps`) or lost, as few sentences: each holds at its path and, as far as
     is not said otherwise, below it."""
     paths_of: dict[str, set[str]] = defaultdict(set)

@@ -27,6 +27,8 @@ from tokens.wishes import Expiry as Expiry
 from tokens.wishes import GrantWish as GrantWish
 from tokens.wishes import Wish as Wish
 
+NAME_TAKEN = "This owner has, or had, a token of this name."
+
 
 @dataclass(frozen=True)
 class Issued:
@@ -136,5 +138,5 @@ def new_secret(token: Token, *, generation: int, known_by: Ids, by: Access) -> S
 
 def _insert(token: Token) -> None:
     token.full_clean(validate_unique=False, validate_constraints=False)
-    with unless_taken("This owner has, or had, a token of this name.", "name_taken"):
+    with unless_taken(NAME_TAKEN, "name_taken"):
         token.save(force_insert=True)

@@ -4,8 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError
-
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
@@ -13,6 +11,7 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
+from config.edge.taken import unless_taken
 from fleets.authority import NONE
 from fleets.organization_policy import OrganizationPolicy, policy_of
 from fleets.scopes import Scope
@@ -21,7 +20,7 @@ from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for w
 from tokens.changes import Edit as Edit
 from tokens.changes import Unchanged as Unchanged
 from tokens.effects import Effect, effect_of
-from tokens.issuance import Issued, new_secret
+from tokens.issuance import NAME_TAKEN, Issued, new_secret
 from tokens.kinds import ACTS_AS_OWNER
 from tokens.models import Grant, Token, TokenSecret
 from tokens.restrictions import Restrictions
@@ -196,10 +195,8 @@ def carry_out(
     it was agreed to."""
     principals.suit(token, role)
     token.claim()
-    try:
+    with unless_taken(NAME_TAKEN, "name_taken"):
         differing = store(token, before, after, rules)
-    except IntegrityError:
-        raise Conflict("This owner has, or had, a token of this name.", code="name_taken") from None
     data: dict[str, Any] = {"changes": differing, **effect.as_json()}
     if approval:
         data["approval"] = str(approval)

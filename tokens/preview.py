@@ -8,11 +8,12 @@ from typing import Any
 from django.db.models import OuterRef, Q, Subquery
 
 from approvals.models import ApprovalRequest
+from audit.trail import differences
 from config.edge.access import Access
 from config.edge.clock import now
 from fleets import organizations
 from fleets.models import Membership, Organization
-from fleets.organization_policy import ROLES, OrganizationPolicy, told, weakened
+from fleets.organization_policy import ROLES, OrganizationPolicy, weakened
 from fleets.scopes import Risk
 from tokens import policy
 from tokens.decision import DerivedStatus
@@ -59,7 +60,7 @@ def preview(organization: Organization, changes: dict[str, Any], *, by: Access) 
     seen = policy.visible_to(by, Token.objects.filter(pk__in=named))
     tokens = {token.pk: token for token in seen.select_related("organization", *OWNER_COLUMNS)}
     return Preview(
-        told(before, after),
+        differences(before.as_json(), after.as_json()),
         weaker,
         before.most_approvals if weaker and not by.is_operator else 0,
         len(why),

@@ -164,7 +164,7 @@ def exceeding(inner: Restrictions, outer: Restrictions) -> list[str]:
     return [words for words in found if words]
 
 
-def told(before: Restrictions, after: Restrictions) -> tuple[list[str], list[str]]:
+def gains_and_losses(before: Restrictions, after: Restrictions) -> tuple[list[str], list[str]]:
     """What a change from one to the other gains and loses, in words. A rate may do both."""
     return exceeding(after, before), exceeding(before, after)
 

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from approvals import requests
 from approvals.models import ApprovalRequest, Ids
 from approvals.subjects import Proposal
+from audit.trail import differences
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import ChangedMeanwhile, Conflict
@@ -150,7 +151,7 @@ def of_change(
 ) -> Proposal:
     risk = after.risk(rules)
     was, new = before.as_json(), after.as_json()
-    changes = {name: [was[name], value] for name, value in new.items() if value != was[name]}
+    changes = differences(was, new)
     effect = effect_of(before, after, had_expired=token.expired_at is not None)
     words = (
         *(f"gains {words}" for words in effect.gained),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from audit.trail import differences
 from config.edge.refusals import Invalid
 from fleets.api.policy_schema import PARTS
 from fleets.models import Organization
@@ -13,7 +14,6 @@ from fleets.organization_policy import (
     OrganizationPolicy,
     parsed,
     policy_of,
-    told,
     weakened,
 )
 from fleets.scopes import BUILT_IN_RISK, Risk, Scope, parse_scopes
@@ -331,8 +331,8 @@ def test_what_holds_nobody_back_less_is_not_weaker(changes: dict[str, Any]) -> N
 def test_what_differs_is_told_part_by_part() -> None:
     after = changed({"approvals_needed": {"high": 1}, "deciders": ["owner"], "request_hours": 72})
 
-    assert told(DEFAULT, after) == {
+    assert differences(DEFAULT.as_json(), after.as_json()) == {
         "approvals_needed": [{"low": 0, "medium": 0, "high": 0}, {"low": 0, "medium": 0, "high": 1}],
         "deciders": [["approver", "owner"], ["owner"]],
     }
-    assert told(after, after) == {}
+    assert differences(after.as_json(), after.as_json()) == {}

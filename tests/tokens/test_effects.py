@@ -16,7 +16,7 @@ from tests.tokens.conftest import World
 from tests.tokens.issuing import REASON, issue, pending, present, wish
 from tokens import lifecycle
 from tokens.changes import Edit
-from tokens.effects import MOST_EXCEPTIONS, MOST_WORDS, told
+from tokens.effects import MOST_EXCEPTIONS, MOST_WORDS, in_sentences
 from tokens.issuance import GrantWish, Issued, Wish
 from tokens.models import Token
 from tokens.rights import granted
@@ -31,11 +31,11 @@ def row(path: str, role: str = Role.OPERATOR, *, propagate: bool = True) -> Entr
 
 
 def sentences(before: list[Entry], after: list[Entry]) -> tuple[list[str], list[str]]:
-    """What is told of machines:operate, gained and lost."""
+    """What is in_sentences of machines:operate, gained and lost."""
     old, new = granted(frozenset({OPERATE}), tuple(before)), granted(frozenset({OPERATE}), tuple(after))
     everywhere = closure(old.paths | new.paths | {ROOT})
-    gained = told(exceeding(new, old), everywhere, new, keeps=True)
-    lost = told(exceeding(old, new), everywhere, new, keeps=False)
+    gained = in_sentences(exceeding(new, old), everywhere, new, keeps=True)
+    lost = in_sentences(exceeding(old, new), everywhere, new, keeps=False)
     return [text.removeprefix("machines:operate ") for text in gained], [
         text.removeprefix("machines:operate ") for text in lost
     ]
@@ -139,7 +139,7 @@ def test_each_sentence_is_true_and_all_together_tell_of_every_gain(
     everywhere = closure({*PATHS})
     pairs = exceeding(new, old)
 
-    said = told(pairs, everywhere, new, keeps=True)
+    said = in_sentences(pairs, everywhere, new, keeps=True)
 
     promised = {(scope, path) for text in said for scope, path in _promises(text, everywhere)}
     assert {pair for pair in pairs if pair[1] in everywhere} <= promised
@@ -152,7 +152,7 @@ def test_what_is_lost_is_what_the_way_back_gains(before: tuple[Entry, ...], afte
     old, new = granted(CEILING, before), granted(CEILING, after)
     everywhere = closure({*PATHS})
 
-    said = told(exceeding(old, new), everywhere, new, keeps=False)
+    said = in_sentences(exceeding(old, new), everywhere, new, keeps=False)
 
     denied = {(scope, path) for text in said for scope, path in _promises(text, everywhere)}
     assert {pair for pair in exceeding(old, new) if pair[1] in everywhere} <= denied

@@ -17,11 +17,11 @@ from tokens.restrictions import (
     admits_moment,
     exceeding,
     from_stored,
+    gains_and_losses,
     inherited,
     parse_networks,
     parse_rate,
     parse_windows,
-    told,
 )
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
@@ -303,11 +303,14 @@ def test_what_one_allows_and_the_other_does_not_is_told(
 
 
 def test_a_change_of_rate_may_gain_and_lose() -> None:
-    assert told(rate("3/second"), rate("100/minute")) == (
+    assert gains_and_losses(rate("3/second"), rate("100/minute")) == (
         ["calls at a rate of 100/minute"],
         ["calls at a rate of 3/second"],
     )
-    assert told(networks("10.0.0.0/8"), networks("10.1.0.0/16")) == ([], ["calls from 10.0.0.0/8"])
+    assert gains_and_losses(networks("10.0.0.0/8"), networks("10.1.0.0/16")) == (
+        [],
+        ["calls from 10.0.0.0/8"],
+    )
 
 
 def test_what_is_not_asked_for_is_as_the_issuer_has_it() -> None:
