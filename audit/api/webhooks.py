@@ -125,6 +125,7 @@ class Webhooks(_Managed):
 
     def destroy(self, request: Request, pk: str) -> Response:
         endpoint = self.endpoint(pk)
+        self.body(Nothing)
         self.conditional(endpoint)
         endpoints.remove(endpoint, by=self.access)
         return Response(status=204)
@@ -174,7 +175,9 @@ class Deliveries(_Managed):
         return Response(DeliverySerializer(self._found(webhook_id, pk)).data)
 
     def destroy(self, request: Request, webhook_id: str, pk: str) -> Response:
-        endpoints.drop(self._found(webhook_id, pk), by=self.access)
+        delivery = self._found(webhook_id, pk)
+        self.body(Nothing)
+        endpoints.drop(delivery, by=self.access)
         return Response(status=204)
 
     @action(detail=True, methods=["post"])

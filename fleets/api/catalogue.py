@@ -14,6 +14,7 @@ from config.edge.filtering import ALWAYS
 from config.edge.pagination import Cursor
 from config.edge.parameters import require_known
 from config.edge.refusals import Invalid
+from config.edge.serializers import Nothing
 from config.edge.views import idempotent
 from fleets import role_changes, visibility
 from fleets.api.estate import EstateViewSet
@@ -150,6 +151,7 @@ class Roles(Catalogue):
 
     def destroy(self, request: Request, pk: str) -> Response:
         role = self._role(pk, to_change=True)
+        self.body(Nothing)
         self.conditional(role)
         role_changes.remove(role, by=self.access)
         return Response(status=204)

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from config.edge.access import authorize, authorize_list
+from config.edge.serializers import Nothing
 from config.edge.views import idempotent
 from fleets import inventory, policy
 from fleets.api.estate import EstateViewSet
@@ -72,6 +73,7 @@ class Inventory(EstateViewSet):
 
     def destroy(self, request: Request, pk: str) -> Response:
         item = self._permitted(pk)
+        self.body(Nothing)
         self.conditional(item)
         self.removal(item, by=self.access)
         return Response(status=204)

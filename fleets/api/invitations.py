@@ -42,6 +42,7 @@ class Invitations(EstateViewSet):
     def destroy(self, request: Request, pk: str) -> Response:
         """Withdraw it: its link no longer works."""
         invitation = self._seen(pk)
+        self.body(Nothing)
         self.conditional(invitation)
         invitations.withdraw(invitation, by=self.access)
         return Response(status=204)

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from config.edge.access import authorize, authorize_list
 from config.edge.pagination import Cursor
+from config.edge.serializers import Nothing
 from config.edge.views import idempotent
 from fleets import machines, visibility
 from fleets.api.estate import EstateViewSet
@@ -88,6 +89,7 @@ class Machines(EstateViewSet):
 
     def destroy(self, request: Request, pk: str) -> Response:
         machine = self._permitted(pk, Scope.MACHINES_WRITE)
+        self.body(Nothing)
         self.conditional(machine)
         machines.deregister(machine, by=self.access)
         return Response(status=204)

@@ -13,6 +13,7 @@ from config.edge.views import idempotent
 from fleets import membership, organizations, visibility
 from fleets.api.estate import EstateViewSet
 from fleets.api.filters import MemberFilters, OrganizationFilters
+from fleets.api.owner_serializers import Closing
 from fleets.api.serializers import (
     MemberChange,
     MemberInvitation,
@@ -84,7 +85,9 @@ class Organizations(EstateViewSet):
     retrieve=extend_schema(responses=MemberSerializer),
     create=extend_schema(request=MemberInvitation, responses={201: MemberSerializer}),
     partial_update=extend_schema(request=MemberChange, responses=MemberSerializer),
-    destroy=extend_schema(responses={204: None}),
+    destroy=extend_schema(
+        responses={204: None}, description="They leave, and their tokens end. The body may say a `reason`."
+    ),
     suspend=extend_schema(request=Suspension, responses=MemberSerializer),
     resume=extend_schema(request=None, responses=MemberSerializer),
 )
@@ -123,8 +126,9 @@ class Members(EstateViewSet):
 
     def destroy(self, request: Request, pk: str) -> Response:
         member = self._seen(pk)
+        values = self.body(Closing)
         self.conditional(member)
-        membership.leave(member, by=self.access)
+        membership.leave(member, **values, by=self.access)
         return Response(status=204)
 
     @action(detail=True, methods=["post"])

@@ -11,6 +11,7 @@ from rest_framework.serializers import Serializer
 
 from config.edge.ids import row_of
 from config.edge.refusals import Missing
+from config.edge.serializers import Nothing
 from config.edge.views import idempotent
 from fleets import membership, owners, policy, visibility
 from fleets.api.estate import EstateViewSet
@@ -214,6 +215,7 @@ class OwnerMembers(OwnerViewSet):
 
     def destroy(self, request: Request, pk: str, **_: str) -> Response:
         member = self.member(pk)
+        self.body(Nothing)
         self.conditional(member)
         self.leaving(member, by=self.access)
         return Response(status=204)

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.edge.access import authorize, authorize_list
+from config.edge.serializers import Nothing
 from config.edge.views import idempotent
 from fleets import entries, places, policy
 from fleets.api.estate import EstateViewSet
@@ -68,6 +69,7 @@ class Entries(EstateViewSet):
 
     def destroy(self, request: Request, pk: str) -> Response:
         entry = self._permitted(pk)
+        self.body(Nothing)
         self.conditional(entry)
         entries.remove_entry(entry, by=self.access)
         return Response(status=204)

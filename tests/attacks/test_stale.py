@@ -1,4 +1,5 @@
-"""If-Match at every verb on what has an entity tag: who decided by what they read before changes nothing.
+"""If-Match at every verb on what has an entity tag: who decided by what they read before changes nothing. And what
+the body of a DELETE says is read, not passed over.
 
 The commands are those of test_bodies, which misses none; what takes no body comes from the URL map.
 """
@@ -56,3 +57,18 @@ def test_what_was_changed_since_it_was_read_stays(command: Command, estate: Esta
     assert_refused(stale, 412)
     assert stale.json()["code"] == "precondition_failed"
     assert_refused(malformed, 400)
+
+
+@pytest.mark.parametrize("command", DELETIONS, ids=lambda command: command.path)
+def test_a_body_of_a_deletion_that_says_what_is_not_asked_is_refused_by_name(
+    command: Command, estate: Estate
+) -> None:
+    sender = Sender(command, estate)
+
+    with nothing_changes():
+        response = sender.raw(b'{"resaon": "because"}')
+
+    assert_refused(response, 400)
+    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [
+        ("resaon", "unknown_field")
+    ]

@@ -142,8 +142,9 @@ def test_a_repeated_own_rotation_rotates_once(world: World) -> None:
 def test_a_token_ends_itself(world: World) -> None:
     issued = make_token(world.edge, "machines:read")
 
-    response = token_client(issued).delete(TOKEN)
+    response = token_client(issued).delete(TOKEN, {"reason": "Its work is done."})
 
+    assert last_event(action="token.revoked").reason == "Its work is done."
     assert (response.status_code, response.content) == (204, b"")
     assert (present(issued).status, present(issued).status_reason) == ("revoked", "by_itself")
     assert code(token_client(issued).get(TOKEN)) == (401, "token_revoked")

@@ -167,11 +167,14 @@ class OwnTokenView(EdgeView):
             )
         return self.answer(token, _represent_to_itself(token))
 
-    @extend_schema(operation_id="own_token_revoke", responses={204: None})
+    @extend_schema(
+        operation_id="own_token_revoke", responses={204: None}, description="The body may say a `reason`."
+    )
     def delete(self, request: Request) -> Response:
         token = own_token(self.access)
+        said = self.body(ReasonSerializer)
         self.conditional(token)
-        lifecycle.revoke(token, by=self.access)
+        lifecycle.revoke(token, reason=said.get("reason", ""), by=self.access)
         return Response(status=204)
 
 

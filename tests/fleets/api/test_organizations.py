@@ -356,6 +356,15 @@ def test_a_token_that_manages_permissions_removes_members_but_no_admins(acme: Or
     assert session_client(owner_of(acme)).delete(at(boss)).status_code == 204
 
 
+def test_who_removes_a_member_may_say_why(acme: Organization) -> None:
+    ada = make_member(acme)
+
+    response = session_client(owner_of(acme)).delete(at(ada), {"reason": "Moved to another house."})
+
+    assert response.status_code == 204
+    assert last_event(action="member.left").reason == "Moved to another house."
+
+
 def test_people_leave_by_themselves_but_the_last_owner_stays(acme: Organization) -> None:
     ada, bob = make_member(acme), make_member(acme)
 
