@@ -189,7 +189,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.edge.negotiation.AlwaysJSON",
     "DEFAULT_PAGINATION_CLASS": "config.edge.pagination.Cursor",
     "DEFAULT_FILTER_BACKENDS": ["config.edge.filtering.StrictFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "config.edge.operations.Operation",
     "EXCEPTION_HANDLER": "config.edge.problems.exception_handler",
     "URL_FORMAT_OVERRIDE": None,
     "NUM_PROXIES": 0,
@@ -208,6 +208,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.edge.operations.with_promises",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "ApplicationRole": "fleets.models.ApplicationMembership.Role",
         "ApprovalStatus": "approvals.models.ApprovalRequest.Status",

@@ -165,6 +165,7 @@ class Deliveries(_Managed):
     """What a webhook is owed or was sent, newest first; what was given up is `dead`. Deleting one drops it."""
 
     queryset = WebhookDelivery.objects.none()
+    untagged = frozenset({"destroy", "retry"})
     filterset_class = DeliveryFilters
 
     def list(self, request: Request, webhook_id: str) -> Response:

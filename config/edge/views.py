@@ -36,6 +36,7 @@ class EdgeView(APIView):
     narrowing: ClassVar[frozenset[str]] = frozenset()  # actions that make something, and may take away by it
     parameters: ClassVar[frozenset[str]] = frozenset({"organization"})  # of the query
     lists: ClassVar[frozenset[str]] = frozenset({"list"})  # their parameters are filters, judged as such
+    untagged: ClassVar[frozenset[str]] = frozenset()  # actions, or methods, on what has no entity tag
     metadata_class = None  # OPTIONS is a 405: what there is stands in the OpenAPI description
 
     @property

@@ -143,6 +143,7 @@ class MachineActions(EstateViewSet):
     """What is to be done with a machine, newest first."""
 
     queryset = MachineAction.objects.none()
+    untagged = frozenset({"create"})
 
     def list(self, request: Request, machine_id: str) -> Response:
         machine = self._permitted(machine_id, Scope.MACHINES_READ)

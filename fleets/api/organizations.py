@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -53,6 +53,7 @@ class Organizations(EstateViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         return self._answer(self._found(pk))
 
+    @extend_schema(parameters=[OpenApiParameter("organization", exclude=True)])
     @idempotent
     def create(self, request: Request) -> Response:
         """Whoever opens it is its first owner."""

@@ -195,6 +195,7 @@ class Applications(Owners):
 class OwnerMembers(OwnerViewSet):
     """What the people of fleets, groups and applications share. The owner's id stands in the address."""
 
+    untagged = frozenset({"create"})
     model: ClassVar[type[FleetMembership | GroupMembership | ApplicationMembership]]
     written: ClassVar[Command]
     addition: ClassVar[tuple[Command, Callable[..., Any]]]

@@ -35,6 +35,7 @@ class ReauthenticateView(EdgeView):
     """For ten minutes the session may do what needs a fresh check. Tokens have no password."""
 
     parameters = frozenset()
+    untagged = frozenset({"post"})
 
     @extend_schema(operation_id="reauthenticate", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Response:

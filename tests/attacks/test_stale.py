@@ -1,5 +1,5 @@
 """If-Match at every verb on what has an entity tag: who decided by what they read before changes nothing. And what
-the body of a DELETE says is read, not passed over.
+the body of a DELETE says is read, not passed over. And the description names the headers where they count.
 
 The commands are those of test_bodies, which misses none; what takes no body comes from the URL map.
 """
@@ -8,7 +8,9 @@ import json
 import re
 
 import pytest
+from django.db import transaction
 
+from config.edge.description import described
 from tests.attacks.estate import Estate
 from tests.attacks.test_bodies import COMMANDS, Command, Sender, assert_refused, nothing_changes
 from tests.attacks.test_other_organizations import API_ROUTES, offered
@@ -72,3 +74,34 @@ def test_a_body_of_a_deletion_that_says_what_is_not_asked_is_refused_by_name(
     assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [
         ("resaon", "unknown_field")
     ]
+
+
+def naming(header: str) -> set[tuple[str, str]]:
+    """The operations whose description names a header."""
+    return {
+        (method.upper(), path.removeprefix("/api/v1/"))
+        for path, methods in described()["paths"].items()
+        for method, operation in methods.items()
+        if header in {parameter["name"] for parameter in operation.get("parameters", ())}
+    }
+
+
+def test_if_match_is_described_exactly_where_it_counts() -> None:
+    tagged = {(command.method, command.path) for command in [*COMMANDS, *DELETIONS] if is_tagged(command)}
+
+    assert naming("If-Match") - {("POST", "tokens/{token_id}/emergency-access/")} == tagged
+
+
+def test_an_idempotency_key_is_described_exactly_where_it_is_read(estate: Estate) -> None:
+    read = set()
+
+    for command in COMMANDS:
+        with transaction.atomic():
+            body = json.dumps(command.body).encode()
+            response = Sender(command, estate).raw(body, HTTP_IDEMPOTENCY_KEY="a b")
+            transaction.set_rollback(True)
+        if response.status_code == 400 and response.json()["code"] == "bad_idempotency_key":
+            read.add((command.method, command.path))
+
+    by_superusers = {("POST", "organizations/"), ("POST", "tokens/{token_id}/emergency-access/")}
+    assert naming("Idempotency-Key") - by_superusers == read

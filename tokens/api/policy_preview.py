@@ -52,6 +52,7 @@ class PolicyPreviews(EstateViewSet):
 
     queryset = Organization.objects.none()
     organization_lookup = "pk"
+    untagged = frozenset({"create"})
 
     @extend_schema(request=PolicyPreviewRequest, responses={200: PolicyPreviewAnswer})
     def create(self, request: Request, pk: str) -> Response:

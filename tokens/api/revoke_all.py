@@ -35,6 +35,8 @@ class Revoked(serializers.Serializer[Any]):
 
 
 class RevokeAllView(EdgeView):
+    untagged = frozenset({"post"})
+
     @extend_schema(operation_id="tokens_revoke_all", request=RevokeAllSerializer, responses=Revoked)
     def post(self, request: Request) -> Response:
         lookup.require_somewhere(self.access, Scope.TOKENS_MANAGE)
