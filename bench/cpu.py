@@ -67,7 +67,6 @@ def _record(token_id: str, digest: bytes) -> Record:
     return Record(
         token_id=token_id,
         organization_id=UUID(int=1),
-        kind="fleet",
         status=Status.ACTIVE,
         expires_at=datetime(2999, 1, 1, tzinfo=UTC),
         owner_active=True,

@@ -193,16 +193,6 @@ class Walk:
         return NO_ENTRY
 
 
-def walk(entries: Iterable[Entry], path: str) -> frozenset[Scope]:
-    """The scopes that these entries give at this path."""
-    return Walk(entries).to(path).scopes
-
-
-def winning(entries: Iterable[Entry], path: str) -> tuple[Entry, ...]:
-    """The entries that decide at this path, denying ones included."""
-    return Walk(entries).to(path).entries
-
-
 def _verdict(level: list[Entry]) -> Verdict:
     """Of entries at one path: those of the subject that goes first, several groups together."""
     if not level:

@@ -106,7 +106,6 @@ class Record:
 
     token_id: str
     organization_id: UUID
-    kind: str
     status: Status
     expires_at: datetime | None
     owner_active: bool
@@ -132,7 +131,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer: no denial is a yes; else the denial and the name of the check that gave it.
+    """The answer: no denial is a yes; else the denial and the name of the check that gave it, for the trail.
 
     `bypassed` names the checks that would have denied, but for the record's emergency window.
     """

@@ -36,13 +36,14 @@ RETURNING count
 """
 
 
-def record_denial(proven: "Proven", denial: Denial, ask: Ask) -> None:
-    """Keep a refused call; where another organization's door was tried, it learns of the attempt too."""
+def record_denial(proven: "Proven", denial: Denial, ask: Ask, *, check: str | None = None) -> None:
+    """Keep a refused call, with the name of the check that refused it: the caller learns less than the trail. Where
+    another organization's door was tried, it learns of the attempt too."""
     door = _door(proven, ask)
     with transaction.atomic():
         if denial not in ONE_BY_ONE and _tally(proven, denial, door) > EACH:
             return
-        data = asked(proven, ask.scope, ask.path)
+        data = asked(proven, ask.scope, ask.path) | ({"check": check} if check else {})
         _record(proven, proven.token.audit_target(), denial.value, data)
         if door:
             _record(FOREIGNER, _foreign_target(door), denial.value, {})

@@ -116,7 +116,7 @@ def verify(credential: Credential | Denial | None, ask: Ask) -> tuple[Proven | N
     verdict = _counted(proven.record, verdict)
     proven = replace(proven, bypassed=verdict.bypassed)
     if verdict.denial:
-        denials.record_denial(proven, verdict.denial, ask)
+        denials.record_denial(proven, verdict.denial, ask, check=verdict.check)
     return proven, verdict
 
 
@@ -188,7 +188,6 @@ def compiled_record(token: Token, shown: TokenSecret) -> Record:
     return Record(
         token_id=token.pk,
         organization_id=token.organization_id,
-        kind=token.kind,
         status=Status(token.status),
         expires_at=rules.effective_expiry(token, laid_down),
         expired_at=token.expired_at,

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from fleets import authority
-from fleets.authority import Entry, Holding, PrincipalRights, Role, TokenRights, role_scopes
+from fleets.authority import Entry, Holding, PrincipalRights, Role, TokenRights, Walk, role_scopes
 from fleets.paths import ROOT
 from fleets.scopes import ALL_SCOPES, PERSONAL_ONLY, Scope, parse_scopes
 
@@ -263,21 +263,21 @@ WALK: list[tuple[str, list[str], str, set[Scope]]] = [
 def test_the_walk_goes_as_in_proxmox_ve(lines: list[str], path: str, expected: set[Scope]) -> None:
     given = entries(*lines)
 
-    assert authority.walk(given, path) == expected
-    assert authority.walk(given[::-1], path) == expected
+    assert Walk(given).to(path).scopes == expected
+    assert Walk(given[::-1]).to(path).scopes == expected
 
 
 def test_a_scope_in_the_row_of_a_denying_role_is_never_given() -> None:
     contradictory = Entry("/a", frozenset({READ}), Role.NO_ACCESS, propagate=True, subject="user")
 
-    assert authority.walk([contradictory], "/a") == NOTHING
+    assert Walk([contradictory]).to("/a").scopes == NOTHING
 
 
 def test_an_entry_for_nobody_known_is_an_error_and_never_ignored() -> None:
     stray = Entry("/a", NOTHING, Role.NO_ACCESS, propagate=True, subject="grup")  # type: ignore[arg-type]
 
     with pytest.raises(KeyError):
-        authority.walk([stray], "/a")
+        Walk([stray]).to("/a")
 
 
 def test_the_entries_that_won_are_named() -> None:
@@ -285,10 +285,10 @@ def test_the_entries_that_won_are_named() -> None:
         "user / both", "group /a read", "group /a NoAccess", "group /a/b/c write"
     )
 
-    assert authority.winning(given, "/a/b") == (first, second)
-    assert authority.winning(given, "/") == (higher,)
-    assert authority.winning(given, "/a/b/c/d") == (hidden,)
-    assert authority.winning(given[1:], "/b") == ()
+    assert Walk(given).to("/a/b").entries == (first, second)
+    assert Walk(given).to("/").entries == (higher,)
+    assert Walk(given).to("/a/b/c/d").entries == (hidden,)
+    assert Walk(given[1:]).to("/b").entries == ()
 
 
 # The rights of a principal

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleets.authority import Entry, Holding, PrincipalRights, Role, TokenRights, Walk, walk, winning
+from fleets.authority import Entry, Holding, PrincipalRights, Role, TokenRights, Walk
 from fleets.paths import closure, normalise
 from fleets.scopes import ALL_SCOPES, Scope
 
@@ -22,6 +22,14 @@ EVERYWHERE = [normalise(path) for path in NAMED + NEVER_NAMED]
 
 scope_sets = st.frozensets(st.sampled_from(SCOPES))
 everywhere = st.sampled_from(EVERYWHERE)
+
+
+def walk(entries: Iterable[Entry], path: str) -> frozenset[Scope]:
+    return Walk(entries).to(path).scopes
+
+
+def winning(entries: Iterable[Entry], path: str) -> tuple[Entry, ...]:
+    return Walk(entries).to(path).entries
 
 
 def entries_of(*subjects: str) -> st.SearchStrategy[tuple[Entry, ...]]:

@@ -54,7 +54,6 @@ READS_EDGE = TableRights({"/fleets/edge": frozenset({"machines:read"})})
 RECORD = Record(
     token_id="Ab3dEf6hIj9lMn2p",
     organization_id=HERE,
-    kind="fleet",
     status=Status.ACTIVE,
     expires_at=NOW + timedelta(days=1),
     owner_active=True,

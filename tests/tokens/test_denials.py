@@ -110,6 +110,22 @@ def test_another_reason_is_counted_for_itself(disabled: Issued) -> None:
     }
 
 
+def test_the_trail_says_which_check_refused_what_callers_are_told_no_more_of(disabled: Issued) -> None:
+    pve = f"PVEAPIToken=somebody!else={disabled.secret.reveal()}"
+    with clock.at(NOON):
+        answers = [
+            Client(headers={"authorization": pve}).get(GATE),
+            knock(disabled, 1, door=GATE.replace("acme", "nowhere")),
+        ]
+        lifecycle.rotate(present(disabled), by=operator)
+        answers.append(knock(disabled, 1))
+
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(401, "token_invalid")}
+    denied = Event.objects.filter(action="token.denied").order_by("id")
+    assert [event.data["check"] for event in denied] == ["named_otherwise", "organization", "rotated_away"]
+    assert all("check" not in answer.json() for answer in answers)
+
+
 def test_from_the_rate_on_each_refusal_is_an_event(world: World) -> None:
     issued = make_token(world.edge, "machines:read", restrictions=Restrictions(rate=parse_rate("22/hour")))
     lacking = GATE.replace("machines:read", "machines:operate")

@@ -31,7 +31,7 @@ def row(path: str, role: str = Role.OPERATOR, *, propagate: bool = True) -> Entr
 
 
 def sentences(before: list[Entry], after: list[Entry]) -> tuple[list[str], list[str]]:
-    """What is in_sentences of machines:operate, gained and lost."""
+    """What is told of machines:operate, gained and lost."""
     old, new = granted(frozenset({OPERATE}), tuple(before)), granted(frozenset({OPERATE}), tuple(after))
     everywhere = closure(old.paths | new.paths | {ROOT})
     gained = in_sentences(exceeding(new, old), everywhere, new, keeps=True)
