@@ -1,4 +1,5 @@
-"""Registers that a weaker policy waits for approval, that somebody knows every subject, and what health tells."""
+"""Registers that a weaker policy waits for approval, what becomes of the votes of who decides no longer, that somebody
+knows every subject, and what health tells."""
 
 from django.apps import AppConfig
 from django.core.checks import register as register_check
@@ -8,10 +9,11 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
-        from approvals import policy_changes, readiness, subjects
+        from approvals import policy_changes, readiness, subjects, voters
         from fleets import consequences
 
         subjects.register(policy_changes.KIND, policy_changes.PolicyChanges())
         consequences.register_weakening(policy_changes.weaker)
+        consequences.register_deciders_lost(voters.drop_the_lost)
         readiness.register()
         register_check(subjects.check_registered)

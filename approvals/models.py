@@ -102,7 +102,7 @@ class ApprovalRequest(models.Model):
         max_length=16, blank=True
     )  # the id of the token that asked, if one did
     originators = models.ManyToManyField(User, related_name="+")  # who is behind it: none of them decides
-    eligible = models.ManyToManyField(User, related_name="+")  # who held the deciding role when it was opened
+    eligible = models.ManyToManyField(User, related_name="+")  # who has the deciding role since then
     opened_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     reminded_at = models.DateTimeField(null=True)

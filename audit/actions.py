@@ -77,6 +77,7 @@ class Action(models.TextChoices):
     APPROVAL_LAPSED = "approval.lapsed"
     APPROVAL_SUPERSEDED = "approval.superseded"
     APPROVAL_REMINDED = "approval.reminded"
+    APPROVAL_VOTES_VOIDED = "approval.votes_voided"  # their givers decide no longer
     EMERGENCY_STARTED = "emergency.started"
     EMERGENCY_ENDED = "emergency.ended"
 

@@ -32,6 +32,7 @@ class Consequences:
 
 _registered: list[Consequences] = []
 _weakening: list[Weakening] = []
+_deciders_lost: list[Callable[[UUID, Access], None]] = []
 
 
 def register(consequences: Consequences) -> None:
@@ -41,6 +42,11 @@ def register(consequences: Consequences) -> None:
 def register_weakening(function: Weakening) -> None:
     """`function(organization, after, reason, by)`: let a weaker policy wait for approval, by the request's id."""
     _weakening[:] = [function]
+
+
+def register_deciders_lost(function: Callable[[UUID, Access], None]) -> None:
+    """`function(organization_id, by)`: some may decide on requests there no longer."""
+    _deciders_lost[:] = [function]
 
 
 def policy_weakened(
@@ -65,6 +71,12 @@ def risks_changed(organization: Organization, rules: OrganizationPolicy, reason:
         each.risks_changed(organization, rules, reason, by)
 
 
+def deciders_lost(organization_id: UUID, by: Access) -> None:
+    """For whatever can take from somebody that they decide on requests. The caller holds the organization's lock, and
+    has changed all else: requests are locked last."""
+    _deciders_lost[0](organization_id, by)
+
+
 def has_grants_at(organization_id: UUID, path: str) -> bool:
     return any(each.has_grants_at(organization_id, path) for each in _registered)
 
@@ -79,6 +91,7 @@ def check_registered(**_kwargs: Any) -> list[CheckMessage]:
     missing = {
         "No consequences of departures are registered.": _registered,
         "Nobody is asked whether a weaker policy has to be approved.": _weakening,
+        "The votes of who may not decide any more would be kept.": _deciders_lost,
     }
     hint = "Install `approvals` and `tokens`."
     return [Error(what, hint=hint, id="tokenhouse.E011") for what, there in missing.items() if not there]

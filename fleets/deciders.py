@@ -50,6 +50,13 @@ def _who_decide(
     return frozenset(pk for pk, held in rights.items() if Scope.APPROVALS_DECIDE in held.at(ROOT))
 
 
+def having_the_role(organization: Organization, rules: OrganizationPolicy) -> QuerySet[User]:
+    """Whose role decides there, and superusers: also who is kept from it for now, by a suspension or an entry."""
+    members = Membership.objects.present().filter(organization=organization, role__in=rules.deciders)
+    people: QuerySet[User] = User.objects.people()
+    return people.filter(Q(pk__in=members.values("user")) | Q(is_superuser=True))
+
+
 def eligible(organization: Organization, rules: OrganizationPolicy) -> frozenset[UUID]:
     """Everybody who may decide there now; superusers need no membership, in their session."""
     superusers = User.objects.active().people().filter(is_superuser=True).values_list("pk", flat=True)

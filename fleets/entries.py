@@ -15,7 +15,7 @@ from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.refusals import Invalid, Missing, require
 from config.edge.taken import unless_taken
-from fleets import currency, gains, places, policy
+from fleets import consequences, currency, gains, places, policy
 from fleets.models import AclEntry, Group, GroupMembership, Organization, TechnicalUser, User
 from fleets.paths import ROOT
 from fleets.roles import book
@@ -49,6 +49,7 @@ def set_entry(
         _insert(entry)
     _raise(entry)
     record(Action.ENTRY_SET, by=by, target=entry, data=_said(entry))
+    _tell_deciders(entry, by)
     return entry
 
 
@@ -70,6 +71,7 @@ def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> Non
     after = _said(entry)
     data = {**after, "changes": differences(before, after)}
     record(Action.ENTRY_CHANGED, by=by, target=entry, data=data)
+    _tell_deciders(entry, by)
 
 
 @verb(Action.ENTRY_REMOVED)
@@ -84,6 +86,7 @@ def remove_entry(entry: AclEntry, *, by: Access) -> None:
         AclEntry.objects.filter(pk=entry.pk).delete()
     _raise(entry)
     record(Action.ENTRY_REMOVED, by=by, target=target, data=said)
+    _tell_deciders(entry, by)
 
 
 def seen(organization: Organization, by: Access) -> QuerySet[AclEntry]:
@@ -189,6 +192,12 @@ def _insert(entry: AclEntry) -> None:
 def _raise(entry: AclEntry) -> None:
     """A user's entry concerns their tokens alone, a group's whoever belongs to it."""
     currency.raise_(entry.user or entry.organization)
+
+
+def _tell_deciders(entry: AclEntry, by: Access) -> None:
+    """One at the root can deny that somebody decides; where a user's goes, their group's may."""
+    if entry.path == ROOT:
+        consequences.deciders_lost(entry.organization_id, by)
 
 
 def _said(entry: AclEntry) -> dict[str, Any]:

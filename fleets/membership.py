@@ -88,6 +88,7 @@ def leave(membership: Membership, *, by: Access, reason: str = "") -> None:
     invitations.end_of(membership, by)
     record(Action.MEMBER_LEFT, by=by, target=membership, reason=reason)
     departures.tell(membership, consequences.member_left(membership, by), by)
+    consequences.deciders_lost(membership.organization_id, by)
 
 
 @verb(Action.MEMBER_SUSPENDED)
@@ -101,6 +102,7 @@ def suspend(membership: Membership, *, by: Access, reason: str = "") -> None:
     _change(membership, suspended_at=now())
     currency.raise_(membership.user)
     record(Action.MEMBER_SUSPENDED, by=by, target=membership, reason=reason)
+    consequences.deciders_lost(membership.organization_id, by)
 
 
 @verb(Action.MEMBER_RESUMED)
@@ -129,6 +131,7 @@ def change_role(membership: Membership, *, role: str, by: Access) -> None:
     _change(membership, role=role)
     currency.raise_(membership.user)
     record(Action.MEMBER_ROLE_CHANGED, by=by, target=membership, data={"changes": {"role": [before, role]}})
+    consequences.deciders_lost(membership.organization_id, by)
 
 
 # Fleets, groups and applications
@@ -198,6 +201,8 @@ def _join(membership: AnyBelonging, role: str, action: Action, by: Access) -> No
         _insert(membership, f"This person belongs to the {owner._meta.verbose_name} already.")
     currency.raise_(user)
     record(action, by=by, target=membership, data={"role": role})
+    if isinstance(owner, Group):  # whose entries may deny
+        consequences.deciders_lost(owner.organization_id, by)
 
 
 def _leave(membership: AnyBelonging, action: Action, by: Access) -> None:

@@ -102,6 +102,8 @@ def apply_policy(
     record(Action.POLICY_CHANGED, by=by, target=organization, reason=reason, data=data)
     if after.scope_risks != before.scope_risks:
         consequences.risks_changed(organization, after, reason, by)
+    if before.deciders - after.deciders:
+        consequences.deciders_lost(organization.pk, by)
 
 
 @verb(Action.ORGANIZATION_CHANGED)

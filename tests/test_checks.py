@@ -109,7 +109,7 @@ def test_mail_that_is_written_into_the_log_is_worth_a_warning_at_deployment(sett
 
 @pytest.mark.parametrize(
     ("nobody", "words"),
-    [("_registered", "departures"), ("_weakening", "weaker policy"), ("", "")],
+    [("_registered", "departures"), ("_weakening", "weaker policy"), ("_deciders_lost", "votes"), ("", "")],
 )
 def test_what_nobody_above_the_estate_answers_for_is_an_error_that_says_what(
     monkeypatch: pytest.MonkeyPatch, nobody: str, words: str
