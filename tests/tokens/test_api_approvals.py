@@ -1,5 +1,6 @@
 """The whole way over HTTP: a risky token is asked for, waits, is decided by somebody else, and works."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -197,7 +198,7 @@ def test_what_widens_answers_202_and_waits_while_the_old_rights_live(
     assert {name for name in done if done[name] != before.json()[name]} >= CHANGED[what]
 
 
-SAME = {  # edits that leave the token as it is stored
+SAME: dict[str, Callable[[APIClient, str, Any], Any]] = {  # edits that leave the token as it is stored
     "what it says itself": lambda client, one, it: client.patch(
         one, {name: it[name] for name in ("name", "scopes", "expires_at")}, format="json"
     ),
