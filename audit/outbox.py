@@ -6,7 +6,7 @@ registered with `deliveries` instead, and left to the worker.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -20,10 +20,13 @@ Publish = Callable[[Sequence[Payload]], None]
 BATCH = 500  # rows
 
 _publishers: dict[str, Publish] = {}
+_sweepers: dict[str, Publish] = {}
 
 
-def register(kind: str, publish: Publish) -> None:
+def register(kind: str, publish: Publish, *, in_sweep: Publish | None = None) -> None:
+    """`in_sweep`: for what was left owed, where `publish` gives up earlier, because an answer waits for it."""
     _publishers[kind] = publish
+    _sweepers[kind] = in_sweep or publish
 
 
 def add(kind: str, payload: Payload) -> OutboxRow:
@@ -38,7 +41,7 @@ def add(kind: str, payload: Payload) -> OutboxRow:
 def settle(rows: Sequence[OutboxRow]) -> bool:
     """Carry out the effects of rows that are committed; True when all that can't wait are done. Never raises."""
     left_to_worker = [row for row in rows if row.kind in deliveries.kinds()]
-    is_done = _carry_out([row for row in rows if row.kind not in deliveries.kinds()])
+    is_done = _carry_out([row for row in rows if row.kind not in deliveries.kinds()], _publishers)
     if (
         left_to_worker and is_done
     ):  # else Redis is away, and with it the worker's broker: no use to wait for it too
@@ -50,16 +53,16 @@ def drain() -> int:
     """Carry out what could not be published, oldest first; how many of the rows looked at are still owed."""
     rows = list(OutboxRow.objects.exclude(kind__in=deliveries.kinds()).order_by("id")[:BATCH])
     if rows:
-        _carry_out(rows)
+        _carry_out(rows, _sweepers)
     return OutboxRow.objects.filter(pk__in=[row.pk for row in rows]).count()
 
 
-def _carry_out(rows: Sequence[OutboxRow]) -> bool:
+def _carry_out(rows: Sequence[OutboxRow], publishers: Mapping[str, Publish]) -> bool:
     done: list[int] = []
     for kind, same in groupby(sorted(rows, key=lambda row: row.kind), key=lambda row: row.kind):
         batch = list(same)
         try:
-            _publishers[kind]([row.payload for row in batch])
+            publishers[kind]([row.payload for row in batch])
         except Exception as error:  # after the commit nothing can fail the answer
             log.warning(
                 "effects stay owed", extra={"kind": kind, "rows": len(batch), "error": type(error).__name__}

@@ -16,7 +16,7 @@ class FleetsConfig(AppConfig):
         organizations.register(
             organizations.Organizations(visibility.named, visibility.named_by_id, visibility.named_by_ids)
         )
-        outbox.register("versions", currency.publish)
+        outbox.register("versions", currency.publish, in_sweep=currency.republish)
         mail.register()
         user_logged_in.connect(sign_in.signed_in, dispatch_uid="fleets.signed_in")
         user_logged_out.connect(sign_in.signed_out, dispatch_uid="fleets.signed_out")

@@ -15,7 +15,7 @@ from django.db.models import F, Model, QuerySet
 from redis.commands.core import Script
 
 from audit import outbox
-from config.edge.redis import state
+from config.edge.redis import breaker, state
 from config.edge.refusals import ChangedMeanwhile, Conflict
 
 ORDER = ("organization", "principal", "token")
@@ -111,6 +111,11 @@ def key(kind: str, pk: object) -> str:
 
 
 def publish(payloads: Sequence[outbox.Payload]) -> None:
+    """As `republish`, before an answer: a server that does not answer is left alone for a while, and no verb waits."""
+    breaker.call(lambda: republish(payloads))
+
+
+def republish(payloads: Sequence[outbox.Payload]) -> None:
     """Tell every process the new versions. An older one never replaces a newer one, in whatever order they arrive."""
     owed = [pair for payload in payloads for pair in versions_in(payload).items()]
     for some in in_parts(owed):

@@ -1,6 +1,6 @@
 """`@verb`: what every change of state has in common."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -141,15 +141,11 @@ def test_a_deadlock_of_the_events_insert_is_tried_again_too(acme: Organization) 
 
 
 @pytest.fixture
-def unpublishable() -> Iterator[None]:
-    publish = outbox._publishers["versions"]
-
+def unpublishable(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_payloads: Any) -> None:
         raise ConnectionError("no Redis")
 
-    outbox.register("versions", fails)
-    yield
-    outbox.register("versions", publish)
+    monkeypatch.setitem(outbox._publishers, "versions", fails)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,15 +1,19 @@
 """Valkey stopped, or hanging: everything still answers and says the truth, and the outbox makes up for it later."""
 
+import itertools
 import time
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from redis import RedisError
 
 from audit import outbox
 from audit.models import OutboxRow
-from config.edge.redis import state
+from config.edge import context
+from config.edge.context import RequestContext
+from config.edge.redis import FAILURES, state
 from config.edge.tasks import heartbeat
 from fleets import currency
 from tests.factories import make_token, operator
@@ -17,7 +21,8 @@ from tests.faults.commands import COMMANDS, CREATING, UNPUBLISHED, Command
 from tests.invariants import Trail, assert_hold
 from tests.servers.valkey import Valkey
 from tests.world import World, client_of, door
-from tokens import lifecycle
+from tokens import lifecycle, revocation
+from tokens.models import Token
 
 pytestmark = pytest.mark.fault
 
@@ -113,6 +118,47 @@ def test_readiness_says_degraded_and_the_house_stays_open(
     answer = Client().get("/readyz")
 
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+
+
+def took(verb: Callable[[], object]) -> float:
+    started = time.monotonic()
+    verb()
+    return time.monotonic() - started
+
+
+def test_a_verb_waits_for_one_that_hangs_once_and_the_next_ones_do_not_wait(
+    world: World, valkey: Valkey
+) -> None:
+    tokens = [make_token(world.fleet, "machines:read").token for _ in range(4)]
+    verbs = itertools.cycle((lifecycle.disable, lifecycle.enable))
+
+    def change(times: int) -> float:
+        """Seconds that verbs take, one after the other."""
+        return took(lambda: [next(verbs)(tokens[0], by=operator) for _ in range(times)])
+
+    usual = change(2 * FAILURES) / (2 * FAILURES)
+    valkey.pause()
+
+    waited = change(FAILURES) - FAILURES * usual
+    more = change(2 * FAILURES) - 2 * FAILURES * usual
+    with context.bound(RequestContext()) as bound:
+        of_many = took(
+            lambda: revocation.revoke_all(world.organization, owner=world.fleet, reason="Gone", by=operator)
+        )
+
+    timeout = settings.REDIS_TIMEOUT
+    assert 0.9 * FAILURES * timeout < waited < 2 * FAILURES * timeout, "one timeout each"
+    assert more < FAILURES * timeout, "it is left alone"
+    assert of_many < 3 * timeout
+    assert not bound.effective_everywhere
+    keys = [currency.key("token", token.pk) for token in tokens]
+    owed = {key for row in OutboxRow.objects.all() for key in currency.versions_in(row.payload)}
+    assert set(keys) <= owed
+
+    valkey.resume()
+    assert outbox.drain() == 0, "the sweep asks also whom others leave alone"
+    versions = dict(Token.objects.values_list("pk", "version"))
+    assert state().mget(keys) == [str(versions[token.pk]) for token in tokens]
 
 
 def test_the_first_change_after_it_is_back_is_published_at_once(
