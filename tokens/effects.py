@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from config.edge.access import Rights
@@ -83,40 +83,50 @@ def in_sentences(
     ]
 
 
-def _places(changed: set[str], paths: list[str], true: set[str]) -> list[str]:
+@dataclass
+class Place:
+    """Where a sentence is true: at a path and, where it `is_deep`, below it but for the exceptions."""
+
+    path: str
+    is_deep: bool
+    exceptions: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        if self.path.endswith("*"):
+            words = f"below {self.path.removesuffix('*').rstrip('/') or ROOT}"
+        else:
+            words = f"on {self.path}" if self.is_deep else f"on {self.path} itself"
+        if self.exceptions:
+            more = len(self.exceptions) - MOST_EXCEPTIONS
+            named = ", ".join(self.exceptions[:MOST_EXCEPTIONS])
+            words += f", except on {named}" + (f" and {more} more" if more > 0 else "")
+        return words
+
+
+def _places(changed: set[str], paths: list[str], true: set[str]) -> list[Place]:
     """The fewest places that lead to all the changed paths: the highest of them, and where below them it is not so.
 
     `true` are the paths of which the sentence would be true; `paths` come with all that is above them, and sorted, so
-    that what stands for the unnamed children of a path comes before those that are named.
+    that what stands for the unnamed children of a path comes before those that are named. Where `/`, `/*` and `/nodes`
+    changed and `/nodes/n1` is not true: one place, "on /, except on /nodes/n1".
     """
-    exceptions: dict[str, list[str]] = {}
-    reaching: dict[str, str | None] = {}  # by path: the place that reaches below it
+    places: list[Place] = []
+    reaching: dict[str, Place | None] = {}  # by path: the place that reaches below it
     for path in paths:
         above = path.rpartition("/")[0] or ROOT
         place = reaching.get(above) if path != ROOT else None
+        child = unnamed_child(path)
+        is_deep = child is None or child in true
         if place is not None and path not in true:
-            exceptions[place].append(path)
+            place.exceptions.append(path)
             place = None
         elif place is None and path in changed:
-            exceptions[path] = []
-            place = path
+            place = Place(path, is_deep)
+            places.append(place)
             if path.endswith("*"):
                 reaching[above] = place
-        child = unnamed_child(path)
-        reaching[path] = place if child is None or child in true else None
-    return [_place(path, except_on, is_deep=reaching[path] == path) for path, except_on in exceptions.items()]
-
-
-def _place(path: str, except_on: list[str], *, is_deep: bool) -> str:
-    if path.endswith("*"):
-        words = f"below {path.removesuffix('*').rstrip('/') or ROOT}"
-    else:
-        words = f"on {path}" if is_deep else f"on {path} itself"
-    if except_on:
-        more = len(except_on) - MOST_EXCEPTIONS
-        named = ", ".join(except_on[:MOST_EXCEPTIONS])
-        words += f", except on {named}" + (f" and {more} more" if more > 0 else "")
-    return words
+        reaching[path] = place if is_deep else None
+    return places
 
 
 def _of_ceiling(larger: Settled, smaller: Settled, pairs: list[tuple[str, str]]) -> list[str]:
