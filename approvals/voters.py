@@ -6,7 +6,7 @@ For good: whoever gets it back decides on what is opened from then on.
 from uuid import UUID
 
 from approvals.models import ApprovalRequest, Decision
-from approvals.requests import told
+from approvals.requests import event_data
 from audit.actions import Action
 from audit.trail import record
 from config.edge.access import Access
@@ -40,5 +40,5 @@ def drop_the_lost(organization_id: UUID, by: Access) -> None:
     lost.update(voided_at=now())
     currency.change_all(locked)
     for request in locked:
-        data = {**told(request), "voters": sorted(voters[request.pk])}
+        data = {**event_data(request), "voters": sorted(voters[request.pk])}
         record(Action.APPROVAL_VOTES_VOIDED, by=by, target=request, data=data)
