@@ -129,12 +129,6 @@ class RotatedToken(IssuedToken):
     previous_valid_until = serializers.DateTimeField(allow_null=True)
 
 
-class TokenPage(serializers.Serializer[Any]):
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-    results = TokenRepresentation(many=True)
-
-
 class GivenBy(serializers.Serializer[Any]):
     scope = serializers.CharField()
     risk = serializers.CharField()

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from config.edge.access import Access, authorize_list
 from config.edge.refusals import Refused
-from config.edge.views import ApiViewSet, EdgeView, idempotent
+from config.edge.views import NO_STORE, ApiViewSet, EdgeView, idempotent
 from fleets import places
 from fleets.models import Organization
 from fleets.scopes import Scope
@@ -27,13 +27,13 @@ from tokens.api.serializers import (
     SelfEditSerializer,
     instant,
     represent,
+    represent_owner,
 )
 from tokens.authentication import TokenAccess
 from tokens.issuance import Issued
 from tokens.models import Token
 from tokens.permissions import permissions_of
 
-NO_STORE = {"Cache-Control": "no-store"}
 PATH = OpenApiParameter(
     "path", str, description="A path of the organization; the owner's root where none is given."
 )
@@ -52,7 +52,7 @@ class TokenViewSet(ApiViewSet):
             return Token.objects.none()
         return lookup.visible(self.access)
 
-    @extend_schema(responses=schema.TokenPage)
+    @extend_schema(responses=schema.TokenRepresentation(many=True))
     def list(self, request: Request) -> Response:
         organization = organization_of(self.access, self.asked_organization)
         authorize_list(self.access, Scope.TOKENS_READ, organization.pk)
@@ -223,9 +223,9 @@ class WhoAmIView(EdgeView):
                 "id": token.pk,
                 "name": token.name,
                 "kind": token.kind,
-                "owner": represent(token)["owner"],
+                "owner": represent_owner(token.owner),
                 "scopes": token.scopes,
-                "expires_at": represent(token)["expires_at"],
+                "expires_at": instant(token.expires_at),
                 "secret_hint": token.secret_hint,
             }
         return Response(data, headers=NO_STORE)
