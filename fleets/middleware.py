@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from config.edge.access import attach
+from config.edge.problems import wants_html
 from fleets import sessions
 from fleets.access import PersonAccess, themselves
 
@@ -17,7 +18,7 @@ class PersonAccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path.startswith("/admin/") or not request.user.is_authenticated:
+        if not wants_html(request) or not request.user.is_authenticated:
             return self.get_response(request)
         session = sessions.current(request)
         if session is None:

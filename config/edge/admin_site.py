@@ -82,8 +82,8 @@ class Site(AdminSite):
         def refusals_as_pages(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
                 return inner(request, *args, **kwargs)
-            except DomainError:
-                return problems.server_error(request)
+            except DomainError as error:
+                return problems.refused(request, error)
 
         refusals_as_pages.__dict__.update(inner.__dict__)
         return refusals_as_pages

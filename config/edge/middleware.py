@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -11,11 +12,17 @@ from config.edge import context
 from config.edge.address import client_address, is_trusted_proxy
 from config.edge.context import CLIENT_REQUEST_ID, RequestContext
 from config.edge.networks import parse_address
-from config.edge.problems import CODE_OF_STATUS, DETAIL_OF_STATUS, MEDIA_TYPE, problem, wants_html
+from config.edge.problems import (
+    BODY_TOO_LARGE,
+    CODE_OF_STATUS,
+    DETAIL_OF_STATUS,
+    MEDIA_TYPE,
+    problem,
+    wants_html,
+)
 
 log = logging.getLogger("tokenhouse.request")
 Next = Callable[[HttpRequest], HttpResponseBase]
-LARGEST_BODY = 64 * 1024  # bytes
 HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -114,8 +121,8 @@ class BodyLimitMiddleware:
             return problem(411, "length_required", "Send the body with a Content-Length.")
         if length and not (length.isascii() and length.isdigit()):
             return problem(400, "invalid", "Content-Length is not a number.")
-        if length and int(length[:20]) > LARGEST_BODY:
-            return problem(413, "body_too_large", "A body may have at most 64 KiB.")
+        if length and int(length[:20]) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return problem(413, "body_too_large", BODY_TOO_LARGE)
         if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
             return problem(415, "unsupported_media_type", "Compressed bodies are not read.")
         return None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import InterfaceError, OperationalError
@@ -29,6 +30,7 @@ from config.edge.refusals import (
 
 log = logging.getLogger("tokenhouse.edge")
 MEDIA_TYPE = "application/problem+json"
+BODY_TOO_LARGE = f"A body may have at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024} KiB."
 TELLING = frozenset(
     {"unknown_field", "read_only", "not_available", "unknown_scope", "required"}
 )  # codes that say it all
@@ -126,7 +128,7 @@ MEANINGS: tuple[tuple[tuple[type[BaseException], ...], Callable[[], DomainError]
         (OperationalError, InterfaceError),
         lambda: Unavailable("The database is busy or away; nothing was changed. Try again."),
     ),
-    ((RequestDataTooBig,), lambda: TooLarge("A body may have at most 64 KiB.")),
+    ((RequestDataTooBig,), lambda: TooLarge(BODY_TOO_LARGE)),
     ((SuspiciousOperation, MultiPartParserError), lambda: Invalid("The request is malformed.")),
     ((Http404,), lambda: Missing("There is no such object.")),
     ((PermissionDenied,), lambda: Refused("You may not do this.")),
@@ -203,7 +205,7 @@ def wants_html(request: HttpRequest) -> bool:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
-        return _page_or_problem(request, 413, "A body may have at most 64 KiB.")
+        return _page_or_problem(request, 413, BODY_TOO_LARGE)
     return _page_or_problem(request, 400, "The request is malformed.")
 
 
@@ -221,12 +223,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
     refusal = translated(error) if error else None
     if refusal is None:
         return _page_or_problem(request, 500, "Something went wrong here. The request id leads to the log.")
-    if wants_html(request):
-        response = _page_or_problem(request, refusal.status, refusal.detail)
-        for name, value in refusal.headers.items():
-            response[name] = value
-        return response
-    return problem_of(refusal)
+    return refused(request, refusal)
+
+
+def refused(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """A refusal as who asked reads it: a page for people, a problem document for programs."""
+    if not wants_html(request):
+        return problem_of(error)
+    response = _page_or_problem(request, error.status, error.detail)
+    for name, value in error.headers.items():
+        response[name] = value
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -95,8 +95,8 @@ def guarded(
             try:
                 if request.method in methods and counts(request):
                     require(guard)
-            except TooManyAttempts:
-                return problems.server_error(request)
+            except TooManyAttempts as error:
+                return problems.refused(request, error)
             return view(request, *args, **kwargs)
 
         return inner
