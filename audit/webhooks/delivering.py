@@ -54,15 +54,17 @@ def oldest_due() -> datetime | None:
     return oldest
 
 
-def deliver() -> int:
-    """A turn of each endpoint that is due, here and one after the other; how many messages were taken."""
-    return sum(turn(key) for key in _due_and_free())
-
-
 def begin() -> None:
     """A turn of each endpoint that is due, by threads of this process; returns at once."""
-    for key in _due_and_free():
+    for key in due_and_free():
         _begin(key)
+
+
+def due_and_free() -> list[UUID]:
+    """The endpoints that are due and no worker's, the longest waiting first."""
+    at = now()
+    free = due(at).filter(Q(leased_until=None) | Q(leased_until__lte=at))
+    return list(free.values_list("pk", flat=True))
 
 
 def stop() -> None:
@@ -115,14 +117,14 @@ def _attempt(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> bool:
         return False
     if isinstance(outcome, outgoing.Failure):
         _put_off(endpoint, delivery, outcome.detail)
-    elif 200 <= outcome.status < 300:
+    elif 200 <= outcome < 300:
         _note(delivery, state=WebhookDelivery.State.DELIVERED, delivered_at=now(), last_error="")
         return True
-    elif outcome.status == GONE:
+    elif outcome == GONE:
         _disable(endpoint, delivery)
     else:
-        redirect = ": redirects are not followed" if 300 <= outcome.status < 400 else ""
-        _put_off(endpoint, delivery, f"It answered {outcome.status}{redirect}.")
+        redirect = ": redirects are not followed" if 300 <= outcome < 400 else ""
+        _put_off(endpoint, delivery, f"It answered {outcome}{redirect}.")
     return False
 
 
@@ -183,12 +185,6 @@ def _leased(key: UUID, held: datetime | None) -> datetime | None:
     until = at + LEASE
     free = Q(leased_until=held) if held else Q(leased_until=None) | Q(leased_until__lte=at)
     return until if WebhookEndpoint.objects.filter(free, pk=key).update(leased_until=until) else None
-
-
-def _due_and_free() -> list[UUID]:
-    at = now()
-    free = due(at).filter(Q(leased_until=None) | Q(leased_until__lte=at))
-    return list(free.values_list("pk", flat=True))
 
 
 _under_way: set[UUID] = set()

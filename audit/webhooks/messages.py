@@ -12,12 +12,12 @@ from config.edge.clock import now
 SENDER = {"Content-Type": "application/json", "User-Agent": "Tokenhouse-Webhooks/1", "Accept": "*/*"}
 
 
-def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> outgoing.Answer | outgoing.Failure:
+def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> int | outgoing.Failure:
     """Send one message. Of the answer only the status is read. Unavailable where it can't be signed here."""
     at = now()
     body = body_of(Event.objects.get(pk=delivery.event_id))
     signed = signing.headers(signing.keys_of(endpoint, at), str(delivery.event_id), at, body)
-    return outgoing.send("POST", endpoint.url, body=body, headers={**SENDER, **signed}, body_limit=0)
+    return outgoing.send("POST", endpoint.url, body=body, headers={**SENDER, **signed})
 
 
 def body_of(event: Event) -> bytes:

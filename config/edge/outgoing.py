@@ -2,8 +2,8 @@
 
 A name is resolved once, all its addresses are judged (`destinations`), and the connection goes to one of these and to
 nothing else; the certificate must be that of the name. No redirect is followed and no proxy of the environment used.
-There is one deadline for all of it, and a limit to what is read. What goes wrong is a value, whose words hold nothing
-secret and nothing that the other side wrote.
+There is one deadline for all of it, and a limit to the headers of an answer, whose body is not read at all. What goes
+wrong is a value, whose words hold nothing secret and nothing that the other side wrote.
 """
 
 import http.client
@@ -13,15 +13,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from config.edge.destinations import Destination, NotAllowed, parse, require_reachable
 from config.edge.networks import Address, parse_address
 
-TIME_LIMIT = 10.0  # seconds, from the name to the last byte
+TIME_LIMIT = 10.0  # seconds, from the name to the end of the answer's headers
 HEADER_LIMIT = 16 * 1024  # bytes of the answer before its body
-BODY_LIMIT = 64 * 1024  # bytes
 MOST_ADDRESSES = 3  # that are tried, one after the other
 
 Resolver = Callable[[str, int], Sequence[str]]  # the addresses of a name; OSError where there are none
@@ -44,16 +43,6 @@ class Failure:
     detail: str
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back; `is_whole` is false where the body was longer than was asked for, or broke off."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)  # names in lower case
-    body: bytes = field(repr=False)
-    is_whole: bool = True
-
-
 def resolve(host: str, port: int) -> Sequence[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -65,12 +54,11 @@ def send(
     *,
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
-    body_limit: int = BODY_LIMIT,
     time_limit: float = TIME_LIMIT,
     resolver: Resolver = resolve,
     trust: ssl.SSLContext | None = None,
-) -> Answer | Failure:
-    """Send one request; never raises for what the URL or the other side does. `body_limit`: 0 reads no body at all.
+) -> int | Failure:
+    """Send one request, and say the status of its answer; never raises for what the URL or the other side does.
 
     `headers` are ours, not a caller's. `trust`: other certificate authorities than the system's.
     """
@@ -85,7 +73,7 @@ def send(
     except _Failed as failed:
         return failed.failure
     try:
-        return _exchange(connection, method, destination, body, headers or {}, body_limit)
+        return _exchange(connection, method, destination, body, headers or {})
     except (TimeoutError, _TooLate):
         return Failure(Problem.TIMED_OUT, f"No answer within {time_limit:g} seconds.")
     except _TooMuch:
@@ -233,8 +221,7 @@ def _exchange(
     destination: Destination,
     body: bytes,
     headers: Mapping[str, str],
-    body_limit: int,
-) -> Answer:
+) -> int:
     connection.putrequest(method, destination.target, skip_host=True)
     own = {"Host": destination.authority, "Content-Length": str(len(body)), "Connection": "close"}
     for name, value in {**headers, **own}.items():
@@ -243,23 +230,6 @@ def _exchange(
     response = _Response(connection, method)
     try:
         response.begin()
-        received = {name.lower(): value for name, value in response.getheaders()}
-        connection.limited.allowance += 2 * body_limit  # what frames the chunks counts too
-        read, is_whole = _read(response, body_limit)
-        return Answer(response.status, received, read, is_whole)
+        return response.status
     finally:
         response.close()
-
-
-def _read(response: http.client.HTTPResponse, limit: int) -> tuple[bytes, bool]:
-    """At most so much of the body, and whether that is all of it."""
-    parts: list[bytes] = []
-    room = limit
-    try:
-        while room and (part := response.read1(room)):
-            parts.append(part)
-            room -= len(part)
-        is_whole = room > 0 or (limit > 0 and not response.read1(1))
-    except (_TooMuch, http.client.IncompleteRead):
-        is_whole = False
-    return b"".join(parts), is_whole

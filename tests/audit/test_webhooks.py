@@ -19,7 +19,7 @@ from config.edge.refusals import Refused
 from fleets import organizations
 from fleets.models import Organization
 from tests import factories
-from tests.audit.listening import LOOPBACK, listen, states, verified
+from tests.audit.listening import LOOPBACK, deliver, listen, states, verified
 from tests.factories import events, last_event, make_fleet, make_organization, make_token, operator
 from tests.servers.receiver import Receiver
 
@@ -144,7 +144,7 @@ def test_a_message_is_the_event_signed_after_the_specification(acme: Organizatio
     with Receiver() as receiver:
         revealed = listen(acme, receiver.url + "?a=b", "organization.changed")
         rename(acme, "Nürnberg")
-        assert delivering.deliver() == 1
+        assert deliver() == 1
 
     [got] = receiver.got
     event = last_event(action="organization.changed")
@@ -161,7 +161,7 @@ def test_a_message_is_the_event_signed_after_the_specification(acme: Organizatio
     delivery = revealed.endpoint.deliveries.get()
     assert (delivery.state, delivery.attempts, delivery.last_error) == (DELIVERED, 1, "")
     assert delivery.delivered_at is not None
-    assert delivering.deliver() == 0
+    assert deliver() == 0
     with pytest.raises(AssertionError, match="not signed"):
         verified("whsec_" + "A" * 44, got)
 
@@ -174,10 +174,10 @@ def test_for_a_day_after_a_rotation_both_secrets_sign_then_the_new_one_alone(
         settings.PEPPERS = {**settings.PEPPERS, max(settings.PEPPERS) + 1: b"n" * 32}
         new = endpoints.rotate_secret(old.endpoint, by=operator)
         rename(acme, "Soon")
-        delivering.deliver()
+        deliver()
         with at(now() + timedelta(hours=24, seconds=1)):
             rename(acme, "Late")
-            delivering.deliver()
+            deliver()
 
     soon, late = receiver.got
     assert new.secret != old.secret
@@ -206,12 +206,12 @@ def test_without_its_pepper_nothing_is_sent_and_nothing_is_lost(acme: Organizati
         revealed = listen(acme, receiver, "organization.changed")
         rename(acme, "New")
         settings.PEPPERS = {max(peppers) + 1: b"n" * 32}
-        assert delivering.deliver() == 0
+        assert deliver() == 0
         assert receiver.connections == 0
         assert "pepper" in revealed.endpoint.deliveries.get().last_error
         settings.PEPPERS = peppers
         with at(now() + timedelta(seconds=6)):
-            assert delivering.deliver() == 1
+            assert deliver() == 1
 
 
 # Order, retries, the end of them
@@ -222,12 +222,12 @@ def test_while_the_first_waits_the_others_wait_behind_it_and_then_come_in_order(
         revealed = listen(acme, receiver, "organization.changed")
         for name in ("One", "Two", "Three"):
             rename(acme, name)
-        assert delivering.deliver() == 0
-        assert delivering.deliver() == 0, "not due yet"
+        assert deliver() == 0
+        assert deliver() == 0, "not due yet"
         assert len(receiver.got) == 1
         receiver.status = 200
         with at(now() + timedelta(seconds=6)):
-            assert delivering.deliver() == 3
+            assert deliver() == 3
 
     names = [verified(revealed.secret, got)["data"]["data"]["changes"]["name"][1] for got in receiver.got]
     assert names == ["One", "One", "Two", "Three"]
@@ -248,7 +248,7 @@ def test_the_first_is_tried_later_each_time_for_three_days_and_then_the_next_goe
         while not revealed.endpoint.deliveries.dead().exists():
             with at(head_due(revealed.endpoint) + timedelta(milliseconds=5)):
                 tried = now()
-                delivering.deliver()
+                deliver()
                 waits.append(round((head_due(revealed.endpoint) - tried).total_seconds()))
         tried_of_the_second = len(receiver.got) - len(waits)
 
@@ -280,15 +280,15 @@ def test_what_a_dead_receiver_is_owed_for_too_long_is_given_up_at_once_and_the_r
             rename(acme, "Four")
         deliveries.filter(pk=deliveries.order_by("pk")[0].pk).update(attempts=12)
         with at(start + timedelta(days=3, seconds=1)):
-            delivering.deliver()
-            assert (len(receiver.got), delivering.deliver()) == (1, 0)
+            deliver()
+            assert (len(receiver.got), deliver()) == (1, 0)
             assert len(receiver.got) == 1, "nothing more is due"
             assert head_due(revealed.endpoint) - now() == pytest.approx(
                 timedelta(hours=12), abs=timedelta(seconds=5)
             )
         receiver.status = 200
         with at(start + timedelta(days=3, hours=12, minutes=1)):
-            assert delivering.deliver() == 1
+            assert deliver() == 1
 
     rows = list(deliveries.order_by("pk"))
     assert [row.state for row in rows] == [DEAD, DEAD, DEAD, DELIVERED]
@@ -309,13 +309,13 @@ def test_a_message_that_cannot_be_made_is_put_off_and_in_the_end_given_up(
     with Receiver() as receiver:
         revealed = listen(acme, receiver, "organization.changed")
         rename(acme, "One")
-        assert delivering.deliver() == 0
+        assert deliver() == 0
         row = revealed.endpoint.deliveries.get()
         assert (row.state, row.attempts) == (PENDING, 1)
         assert row.last_error == "The message could not be made or sent (LookupError)."
         assert row.due_at > now()
         with at(now() + timedelta(days=3, seconds=1)):
-            delivering.deliver()
+            deliver()
 
     assert states(revealed) == [("organization.changed", DEAD)]
     assert receiver.connections == 0
@@ -328,17 +328,17 @@ def test_a_receiver_that_is_gone_is_disabled_and_gets_what_it_is_owed_once_it_is
     with Receiver(status=410) as receiver:
         revealed = listen(acme, receiver, "organization.changed")
         rename(acme, "One")
-        delivering.deliver()
+        deliver()
         endpoint = WebhookEndpoint.objects.get(pk=revealed.endpoint.pk)
         rename(acme, "Unheard")
         assert (endpoint.enabled, endpoint.disabled_reason) == (False, "It answered 410 Gone.")
         assert last_event(action="webhook.disabled").target_id == str(endpoint.pk)
         with at(now() + timedelta(days=30)):
-            assert delivering.deliver() == 0
+            assert deliver() == 0
             assert delivering.oldest_due() is None
             receiver.status = 204
             endpoints.change(endpoint, changes={"enabled": True}, by=operator)
-            assert delivering.deliver() == 1
+            assert deliver() == 1
 
     assert len(receiver.got) == 2
     assert (endpoint.enabled, endpoint.disabled_reason) == (True, "")
@@ -354,7 +354,7 @@ def test_a_redirect_is_a_failure_and_what_is_inside_gets_nothing(acme: Organizat
         settings.OUTGOING_NETWORKS = [LOOPBACK]  # the operator has thought better of it
         indirect = listen(acme, redirecting, "organization.changed")
         rename(acme, "New")
-        assert delivering.deliver() == 0
+        assert deliver() == 0
 
     assert (inside.connections, len(redirecting.got)) == (0, 1)
     assert indirect.endpoint.deliveries.get().last_error == "It answered 307: redirects are not followed."
@@ -367,7 +367,7 @@ def test_one_that_fails_holds_up_no_other_endpoint(acme: Organization) -> None:
         listen(acme, good, "organization.changed")
         rename(acme, "New")
 
-        assert delivering.deliver() == 1
+        assert deliver() == 1
 
     assert (len(bad.got), len(good.got)) == (1, 1)
 
@@ -392,10 +392,10 @@ def test_an_endpoint_that_another_worker_serves_is_left_to_it_until_its_lease_en
         rename(acme, "New")
         assert delivering._leased(revealed.endpoint.pk, None)
 
-        assert delivering.deliver() == 0
+        assert deliver() == 0
         assert delivering.turn(revealed.endpoint.pk) == 0
         with at(now() + delivering.LEASE + timedelta(seconds=1)):
-            assert delivering.deliver() == 1, "the other did not come back"
+            assert deliver() == 1, "the other did not come back"
     assert len(receiver.got) == 1
 
 
@@ -411,8 +411,8 @@ def test_who_dies_after_sending_sends_it_again_under_the_same_id(
         with monkeypatch.context() as patched:
             patched.setattr(delivering, "_note", dies)
             with pytest.raises(SystemExit):
-                delivering.deliver()
-        assert delivering.deliver() == 1
+                deliver()
+        assert deliver() == 1
 
     first, second = receiver.got
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -429,14 +429,14 @@ def test_what_was_given_up_is_sent_again_before_what_came_after_it_or_dropped(ac
         for name in ("One", "Two"):
             rename(acme, name)
         with at(now() + timedelta(days=3, seconds=1)):
-            delivering.deliver()
-            delivering.deliver()
+            deliver()
+            deliver()
             dead = list(revealed.endpoint.deliveries.dead().order_by("pk"))
             rename(acme, "Three")
             endpoints.drop(dead[1], by=operator)
             endpoints.retry(dead[0], by=operator)
             receiver.status, before = 200, len(receiver.got)
-            assert delivering.deliver() == 2
+            assert deliver() == 2
 
     names = [
         verified(revealed.secret, got)["data"]["data"]["changes"]["name"][1] for got in receiver.got[before:]
@@ -453,7 +453,7 @@ def test_a_test_is_sent_whatever_the_endpoint_wants_and_as_any_other_event(acme:
         revealed = listen(acme, receiver, "token.issued")
         delivery = endpoints.test(revealed.endpoint, by=operator)
         assert delivery.state == PENDING
-        assert delivering.deliver() == 1
+        assert deliver() == 1
 
     [got] = receiver.got
     assert verified(revealed.secret, got)["type"] == "webhook.tested"
@@ -463,7 +463,7 @@ def test_old_deliveries_are_forgotten_their_events_are_not(acme: Organization) -
     with Receiver() as receiver:
         revealed = listen(acme, receiver, "organization.changed")
         rename(acme, "New")
-        delivering.deliver()
+        deliver()
         tasks.forget_deliveries()
         assert revealed.endpoint.deliveries.count() == 1
         with at(now() + timedelta(days=8)):
@@ -483,5 +483,5 @@ def test_the_oldest_due_is_that_of_a_first_message_whose_time_has_come(acme: Org
 
     assert oldest is not None
     assert before <= oldest <= datetime.now(UTC)
-    delivering.deliver()
+    deliver()
     assert delivering.oldest_due() is None, "what waits for its next try is not late"

@@ -11,12 +11,11 @@ from django.test.utils import CaptureQueriesContext
 
 from audit import outbox
 from audit.models import OutboxRow, WebhookDelivery, WebhookEndpoint
-from audit.webhooks import delivering
 from config.edge import once
 from config.edge.clock import at, now
 from fleets import organizations
 from fleets.models import Organization, User
-from tests.audit.listening import LOOPBACK, listen
+from tests.audit.listening import LOOPBACK, deliver, listen
 from tests.factories import events, make_organization, make_superuser, member, operator, owner_of
 from tests.servers.receiver import Receiver
 
@@ -97,15 +96,15 @@ def test_what_was_given_up_is_seen_sent_again_and_dropped(acme: Organization, se
         for name in ("<b>One", "Two"):
             organizations.rename(Organization.objects.get(pk=acme.pk), name=name, by=operator)
         with at(now() + timedelta(days=3, seconds=1)):
-            delivering.deliver()
-            delivering.deliver()
+            deliver()
+            deliver()
         first, second = revealed.endpoint.deliveries.order_by("pk")
         page = text_of(client.get(f"{HOOKS}{revealed.endpoint.pk}/change/"))
         client.post(f"{DELIVERIES}{first.pk}/retry/")
         client.post(f"{DELIVERIES}{second.pk}/drop/")
         client.post(f"{HOOKS}{revealed.endpoint.pk}/test/")
         receiver.status = 204
-        assert delivering.deliver() == 2
+        assert deliver() == 2
 
     assert "It answered 500." in page
     assert f"{DELIVERIES}{first.pk}/change/" in page

@@ -7,12 +7,11 @@ import pytest
 from rest_framework.test import APIClient
 
 from audit.models import Event, WebhookEndpoint
-from audit.webhooks import delivering
 from config.edge.clock import at, now
 from fleets import organizations
 from fleets.models import Organization
 from tests import factories
-from tests.audit.listening import LOOPBACK, listen
+from tests.audit.listening import LOOPBACK, deliver, listen
 from tests.factories import (
     events,
     last_event,
@@ -184,15 +183,15 @@ def test_what_was_given_up_is_listed_sent_again_and_dropped(
         for name in ("One", "Two"):
             organizations.rename(Organization.objects.get(pk=acme.pk), name=name, by=operator)
         with at(now() + timedelta(days=3, seconds=1)):
-            delivering.deliver()
-            delivering.deliver()
+            deliver()
+            deliver()
         receiver.status = 200
         deliveries = f"{HOOKS}{revealed.endpoint.pk}/deliveries/"
         dead = client.get(f"{deliveries}?state=dead").data["results"]
         again = client.post(f"{deliveries}{dead[1]['id']}/retry/")
         dropped = client.delete(f"{deliveries}{dead[0]['id']}/")
         tested = client.post(f"{HOOKS}{revealed.endpoint.pk}/test/")
-        assert delivering.deliver() == 2
+        assert deliver() == 2
 
     assert [row["last_error"] for row in dead] == ["It answered 500."] * 2
     assert (again.status_code, again.data["state"], again.data["attempts"]) == (200, "pending", 0)

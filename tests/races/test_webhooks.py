@@ -10,7 +10,7 @@ from audit.webhooks import delivering, endpoints
 from config.edge.clock import now
 from fleets import organizations
 from fleets.models import Organization
-from tests.audit.listening import LOOPBACK, listen, verified
+from tests.audit.listening import LOOPBACK, deliver, listen, verified
 from tests.factories import operator
 from tests.races.contest import COMPETITORS, codes, contest
 from tests.servers.receiver import Receiver
@@ -30,7 +30,7 @@ def rename(world: World, name: str) -> None:
 
 
 def delivering_all() -> int:
-    return sum(delivering.deliver() for _ in range(5))
+    return sum(deliver() for _ in range(5))
 
 
 def test_many_workers_at_one_endpoint_never_double_or_reorder(world: World, rounds: int) -> None:
@@ -41,7 +41,7 @@ def test_many_workers_at_one_endpoint_never_double_or_reorder(world: World, roun
                 rename(world, f"Name {number}")
 
             taken = contest(*[delivering_all] * COMPETITORS)
-            while delivering.deliver():
+            while deliver():
                 pass
 
         ids = [got.headers["webhook-id"] for got in receiver.got]
@@ -70,7 +70,7 @@ def test_sending_again_dropping_and_delivering_at_once_leave_each_message_in_one
                 *(dropping(row) for row in rows[:2]),
                 *[delivering_all] * 3,
             )
-            while delivering.deliver():
+            while deliver():
                 pass
 
         assert codes(outcomes) <= {"illegal_move", "not_found"}
