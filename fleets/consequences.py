@@ -1,14 +1,14 @@
 """What changes of the estate mean for those above it: they register here, and are called in the verb's transaction."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.core.checks import CheckMessage, Error
 
 from config.edge.access import Access
-from fleets.authority import NONE
+from fleets.authority import NONE, PrincipalRights
 from fleets.models import Membership, Organization, OwnedByOrganization, User
 from fleets.organization_policy import OrganizationPolicy
 from fleets.scopes import Scope
@@ -16,17 +16,44 @@ from fleets.scopes import Scope
 Weakening = Callable[[Organization, OrganizationPolicy, str, Access], UUID | None]
 
 
+MOST_NAMED = 50  # tokens, in an event
+
+
+@dataclass
+class RightsChange:
+    """What people and technical users hold before and after a change, by their ids: of all for whom it may be another.
+
+    `role`: of an organization's own, where that is what was changed; `gave`: what it gave before.
+    """
+
+    organization_id: UUID
+    before: Mapping[UUID, PrincipalRights]
+    after: Mapping[UUID, PrincipalRights] = field(default_factory=dict)
+    role: str = ""
+    gave: frozenset[Scope] = NONE
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something above that lives by the estate: its id, and what it is called."""
+
+    id: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Consequences:
     """`member_left(membership, by)`, `owner_closed(owner, by)`: end what lived by it, and name what ended.
-    `has_grants_at(organization_id, path)`, `naming_role(organization_id, role, gaining)`: what names it.
+    `has_grants_at(organization_id, path)`, `naming_role(organization_id, role)`: what names it.
+    `rights_changed(change)`: mark what may do more by it, and name that, sorted by id.
     `risks_changed(organization, rules, reason, by)`: scopes are of another risk now, as these rules say.
     """
 
     member_left: Callable[[Membership, Access], list[str]]
     owner_closed: Callable[[Any, Access], list[str]]
     has_grants_at: Callable[[UUID, str], bool]
-    naming_role: Callable[[UUID, str, frozenset[Scope]], list[str]]
+    naming_role: Callable[[UUID, str], list[str]]
+    rights_changed: Callable[[RightsChange], list[Named]]
     risks_changed: Callable[[Organization, OrganizationPolicy, str, Access], None]
 
 
@@ -81,9 +108,23 @@ def has_grants_at(organization_id: UUID, path: str) -> bool:
     return any(each.has_grants_at(organization_id, path) for each in _registered)
 
 
-def naming_role(organization_id: UUID, role: str, gaining: frozenset[Scope] = NONE) -> list[str]:
-    """The live tokens of which a row names the role, by id; of `gaining`, those alone whose ceiling holds some."""
-    return [token for each in _registered for token in each.naming_role(organization_id, role, gaining)]
+def naming_role(organization_id: UUID, role: str) -> list[str]:
+    """The live tokens of which a row names the role, by id."""
+    return [token for each in _registered for token in each.naming_role(organization_id, role)]
+
+
+def rights_changed(change: RightsChange) -> dict[str, Any]:
+    """What the event of the change says of the live tokens that may do more by it: the first of them and how many;
+    nothing where there are none. The caller has raised the versions of what it changed."""
+    widened = [token for each in _registered for token in each.rights_changed(change)]
+    if not widened:
+        return {}
+    named = widened[:MOST_NAMED]
+    return {
+        "widened": [token.id for token in named],
+        "widened_names": [token.name for token in named],
+        "widened_count": len(widened),
+    }
 
 
 def check_registered(**_kwargs: Any) -> list[CheckMessage]:

@@ -1,13 +1,14 @@
 """Access entries: a role for a user or a group at a path. Set, change, remove; who may see them.
 
 Nobody exceeds themselves, judged twice: the setter holds what the role says (policy), and by effect whatever anybody
-gains, also where an entry that denied or narrowed goes and what is above it counts again.
+gains, also where an entry that denied or narrowed goes and what is above it counts again. The events name the live
+tokens that may do more.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from audit.actions import Action
 from audit.trail import differences, record
@@ -45,10 +46,11 @@ def set_entry(
     _require_may_set(entry, by)
     places.require_living(organization.pk, path)  # asked last: who may set nothing there learns nothing of it
     _require_subject(entry)
-    with gains.none_beyond(by, entry.organization_id, _affected(entry)):
+    with gains.judged(by, entry.organization_id, _affected(entry)) as change:
         _insert(entry)
     _raise(entry)
-    record(Action.ENTRY_SET, by=by, target=entry, data=_said(entry))
+    data = {**_said(entry), **consequences.rights_changed(change)}
+    record(Action.ENTRY_SET, by=by, target=entry, data=data)
     _tell_deciders(entry, by)
     return entry
 
@@ -64,12 +66,12 @@ def change_entry(entry: AclEntry, *, changes: dict[str, Any], by: Access) -> Non
     _require_not_for_itself(entry, by)
     _require_may_set(entry, by)
     places.require_living(entry.organization_id, entry.path)  # where it went dead, it is only taken away
-    with gains.none_beyond(by, entry.organization_id, _affected(entry)):
+    with gains.judged(by, entry.organization_id, _affected(entry)) as change:
         currency.claim(entry)
         entry.save(update_fields=["role", "propagate"])
     _raise(entry)
     after = _said(entry)
-    data = {**after, "changes": differences(before, after)}
+    data = {**after, "changes": differences(before, after), **consequences.rights_changed(change)}
     record(Action.ENTRY_CHANGED, by=by, target=entry, data=data)
     _tell_deciders(entry, by)
 
@@ -81,11 +83,12 @@ def remove_entry(entry: AclEntry, *, by: Access) -> None:
     _require_not_for_itself(entry, by)
     require(policy.may_take_entry(by, entry), "You may not take this entry away.")
     target, said = entry.audit_target(), _said(entry)
-    with gains.none_beyond(by, entry.organization_id, _affected(entry)):
+    with gains.judged(by, entry.organization_id, _affected(entry)) as change:
         currency.claim(entry)
         AclEntry.objects.filter(pk=entry.pk).delete()
     _raise(entry)
-    record(Action.ENTRY_REMOVED, by=by, target=target, data=said)
+    data = {**said, **consequences.rights_changed(change)}
+    record(Action.ENTRY_REMOVED, by=by, target=target, data=data)
     _tell_deciders(entry, by)
 
 
@@ -179,8 +182,7 @@ def _affected(entry: AclEntry) -> Iterable[User]:
     """Those whose rights the entry has a part in."""
     if entry.user is not None:
         return [entry.user]
-    member = Q(group_memberships__group=entry.group_id, group_memberships__left_at=None)
-    rows: Iterable[User] = User.objects.filter(member | Q(technical__group=entry.group_id)).distinct()
+    rows: Iterable[User] = User.objects.filter(gains.of_groups([entry.group_id]))
     return rows
 
 

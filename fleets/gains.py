@@ -6,6 +6,7 @@ say who may change something; this says, inside the verb, whether what came of i
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -14,6 +15,7 @@ from config.edge.access import Access
 from config.edge.refusals import Refused
 from fleets import currency, holdings
 from fleets.authority import NONE, exceeding
+from fleets.consequences import RightsChange
 from fleets.models import AclEntry, Fleet, GroupMembership, Machine, Organization, User
 from fleets.paths import ancestors, machine_path
 
@@ -29,19 +31,34 @@ def queue(organization: Organization, by: Access) -> None:
 
 
 @contextmanager
+def watched(organization_id: UUID, affected: Iterable[User]) -> Iterator[RightsChange]:
+    """What these hold before and after what is done inside. Who is suspended counts as if they were not: who resumes
+    them looks at nothing of this."""
+    affected = list(affected)
+    change = RightsChange(organization_id, holdings.rights_but_for_suspension(affected, organization_id))
+    yield change
+    change.after = holdings.rights_but_for_suspension(affected, organization_id)
+
+
+@contextmanager
 def none_beyond(by: Access, organization_id: UUID, affected: Iterable[User]) -> Iterator[None]:
     """Refuse what is done inside where it gives one of these a scope at a path that the caller did not hold there
-    before. Who is suspended counts as if they were not: who resumes them looks at nothing of this.
-    """
+    before."""
     if by.is_operator:
         yield
         return
-    held, affected = by.rights(organization_id), list(affected)
-    before = holdings.rights_but_for_suspension(affected, organization_id)
-    yield
-    after = holdings.rights_but_for_suspension(affected, organization_id)
-    for user_id, rights in after.items():
-        if beyond := exceeding(rights, before[user_id], held):
+    with judged(by, organization_id, affected):
+        yield
+
+
+@contextmanager
+def judged(by: Access, organization_id: UUID, affected: Iterable[User]) -> Iterator[RightsChange]:
+    """As `none_beyond`, for who also tells what they hold before and after, whoever does it."""
+    held = by.rights(organization_id)
+    with watched(organization_id, affected) as change:
+        yield change
+    for user_id, rights in change.after.items():
+        if beyond := exceeding(rights, change.before[user_id], held):
             scope, path = beyond[0]
             raise Refused(f"This would give {scope} on {path}, which you do not hold there.", code=CODE)
 
@@ -69,18 +86,24 @@ def none_beyond_on(machine: Machine, *, to: Fleet, by: Access) -> Iterator[None]
         )
 
 
+def named_by(entries: QuerySet[AclEntry]) -> Q:
+    """Users in whose rights these entries have a part, be it by a group of theirs."""
+    groups = entries.exclude(group=None).values("group")
+    return Q(pk__in=entries.exclude(user=None).values("user")) | of_groups(groups)
+
+
+def of_groups(groups: Any) -> Q:
+    """Users who belong to one of these groups now, or stand for it."""
+    members = GroupMembership.objects.present().filter(group__in=groups)
+    return Q(pk__in=members.values("user")) | Q(technical__group__in=groups)
+
+
 def _met_between(old: str, new: str, fleet: Fleet) -> QuerySet[User]:
     """Those who can hold more at the one path than at the other: whom the fleet there lets in, and whom entries name
     that are above only one of the two. What is above both reaches both."""
     between = AclEntry.objects.filter(
         organization=fleet.organization_id, path__in=set(ancestors(old)) ^ set(ancestors(new))
     )
-    groups = between.exclude(group=None).values("group")
-    users: QuerySet[User] = User.objects.filter(
-        Q(pk__in=fleet.memberships.present().values("user"))
-        | Q(pk__in=between.exclude(user=None).values("user"))
-        | Q(technical__fleet=fleet)
-        | Q(technical__group__in=groups)
-        | Q(pk__in=GroupMembership.objects.present().filter(group__in=groups).values("user"))
-    )
+    of_fleet = Q(pk__in=fleet.memberships.present().values("user")) | Q(technical__fleet=fleet)
+    users: QuerySet[User] = User.objects.filter(of_fleet | named_by(between))
     return users

@@ -1,5 +1,7 @@
 """What is done to the roles of an organization's own: add, change, remove. What one gives is for `roles`."""
 
+from dataclasses import replace
+
 from audit.actions import Action
 from audit.trail import record
 from audit.verbs import verb
@@ -7,8 +9,8 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from config.edge.taken import unless_taken
-from fleets import consequences, currency, policy, roles
-from fleets.models import AclEntry, Organization, OrganizationRole
+from fleets import consequences, currency, gains, policy, roles
+from fleets.models import AclEntry, Organization, OrganizationRole, User
 from fleets.scopes import PERSONAL_ONLY, Scope
 
 NOT_YOURS = "Roles are for who manages permissions everywhere and holds all that the role gives, in their own session."
@@ -33,7 +35,7 @@ def add(organization: Organization, *, name: str, scopes: frozenset[Scope], by: 
 def change(role: OrganizationRole, *, scopes: frozenset[Scope], by: Access) -> None:
     """Give a role other scopes. It holds at once wherever the role is named, in a token's rows up to its ceiling.
 
-    The event names the live tokens of which a row gives more by it.
+    The event names the live tokens that may do more by it: by a row of theirs, or an entry of whom they act as.
     """
     organization = currency.lock(role.organization)
     by.refresh()
@@ -42,11 +44,15 @@ def change(role: OrganizationRole, *, scopes: frozenset[Scope], by: Access) -> N
     _require_possible(scopes)
     currency.raise_(organization)
     _claim(role)
-    role.scopes = sorted(scopes)
-    role.save(update_fields=["scopes"])
-    data: dict[str, object] = {"changes": {"scopes": [sorted(before), role.scopes]}}
-    if gained := scopes - before:
-        data["widened"] = consequences.naming_role(organization.pk, role.name, gained)
+    named = AclEntry.objects.filter(organization=organization, role=role.name)
+    with gains.watched(organization.pk, User.objects.filter(gains.named_by(named))) as change:
+        role.scopes = sorted(scopes)
+        role.save(update_fields=["scopes"])
+    of_role = replace(change, role=role.name, gave=before)
+    data = {
+        "changes": {"scopes": [sorted(before), role.scopes]},
+        **consequences.rights_changed(of_role),
+    }
     record(Action.ROLE_CHANGED, by=by, target=role, data=data)
 
 

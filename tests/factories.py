@@ -256,6 +256,7 @@ def make_consequences(**heard: Any) -> Consequences:
         "has_grants_at": lambda *_: False,
         "naming_role": lambda *_: [],
         "risks_changed": lambda *_: None,
+        "rights_changed": lambda *_: [],
     }
     return Consequences(**{**silent, **heard})
 

@@ -23,6 +23,7 @@ class TokensConfig(AppConfig):
             revocation,
             tracked,
             waiting,
+            widening,
         )
         from tokens.api.serializers import read_narrowing
 
@@ -41,6 +42,7 @@ class TokensConfig(AppConfig):
                 owner_closed=revocation.owner_closed,
                 has_grants_at=lifecycle.has_grants_at,
                 naming_role=lifecycle.naming_role,
+                rights_changed=widening.rights_changed,
                 risks_changed=rerating.risks_changed,
             )
         )

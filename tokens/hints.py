@@ -5,6 +5,7 @@ from datetime import timedelta
 from config.edge.clock import now
 from fleets.organization_policy import policy_of
 from fleets.scopes import Risk
+from tokens import widening
 from tokens.models import Token, TokenMachine
 from tokens.restrictions import is_open
 from tokens.rules import Violation, has_ended, violations_of
@@ -34,6 +35,8 @@ def hints_of(token: Token) -> list[str]:
         hints.append("rotation_overdue")
     if (token.last_used_at or token.created_at) <= at - UNUSED_AFTER:
         hints.append("unused_90_days")
+    if by := widening.hint_of(token, at):
+        hints.append(by)
     if any(is_gone(row, token) for row in token.machine_rows.all()):
         hints.append("machine_gone")
     return hints

@@ -12,10 +12,8 @@ from config.edge.clock import now
 from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from config.edge.taken import unless_taken
-from fleets.authority import NONE
 from fleets.organization_policy import OrganizationPolicy, policy_of
-from fleets.scopes import Scope
-from tokens import changes, limits, policy, principals, waiting
+from tokens import changes, limits, policy, principals, waiting, widening
 from tokens.changes import UNCHANGED as UNCHANGED  # the words of an edit, for who calls it
 from tokens.changes import Edit as Edit
 from tokens.changes import Unchanged as Unchanged
@@ -152,11 +150,9 @@ def has_grants_at(organization_id: UUID, path: str) -> bool:
     return Grant.objects.filter(token__organization_id=organization_id, path=path).exists()
 
 
-def naming_role(organization_id: UUID, role: str, gaining: frozenset[Scope] = NONE) -> list[str]:
-    """The live tokens, by id, of which a row names the role; of `gaining`, those alone whose ceiling holds some."""
+def naming_role(organization_id: UUID, role: str) -> list[str]:
+    """The live tokens, by id, of which a row names the role."""
     rows = Grant.objects.filter(token__organization_id=organization_id, role=role)
-    if gaining:
-        rows = rows.filter(token__scope_rows__scope__in=gaining)
     return list(rows.values_list("token_id", flat=True).distinct().order_by("token_id"))
 
 
@@ -197,6 +193,8 @@ def carry_out(
     token.claim()
     with unless_taken(NAME_TAKEN, "name_taken"):
         differing = store(token, before, after, rules)
+    if by.token_id != token.pk:
+        widening.forget(token)
     data: dict[str, Any] = {"changes": differing, **effect.as_json()}
     if approval:
         data["approval"] = str(approval)

@@ -22,7 +22,7 @@ from fleets.models import User
 from fleets.organization_policy import OrganizationPolicy
 from fleets.paths import is_vms
 from fleets.scopes import Risk
-from tokens import changes, decision, lifecycle, limits, revocation, verification, waiting
+from tokens import changes, decision, lifecycle, limits, revocation, verification, waiting, widening
 from tokens.authentication import TokenAccess
 from tokens.changes import Edit
 from tokens.decision import Ask
@@ -160,6 +160,7 @@ class TokenIssues(_OfTokens):
         token.move_to(
             Token.Status.ACTIVE, approved_at=at, expires_at=expires_at, lifetime=None, open_request=None
         )
+        widening.forget(token)
         data = {"approval": str(request.pk), "expires_at": expires_at}
         record(Action.TOKEN_ACTIVATED, by=by, target=token, reason=request.reason, data=data)
 

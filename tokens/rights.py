@@ -26,10 +26,15 @@ def rows_of(token: Token, ceiling: frozenset[Scope]) -> tuple[Entry, ...] | None
     """The token's living rows; None where it goes by its principal's rights."""
     if not token.privilege_separation:
         return None
-    grants = token.grants.all()
-    roles = book(token.organization_id, (grant.role for grant in grants))
-    rows = [entry(grant.path, grant.role, grant.propagate, ceiling, roles) for grant in grants]
-    return living(token.organization_id, rows)
+    roles = book(token.organization_id, (grant.role for grant in token.grants.all()))
+    return living(token.organization_id, stored(token, ceiling, roles))
+
+
+def stored(token: Token, ceiling: frozenset[Scope], roles: RoleBook) -> tuple[Entry, ...]:
+    """The token's rows, whether or not what they name exists."""
+    return tuple(
+        entry(grant.path, grant.role, grant.propagate, ceiling, roles) for grant in token.grants.all()
+    )
 
 
 def living(organization_id: UUID, rows: Iterable[Entry]) -> tuple[Entry, ...]:

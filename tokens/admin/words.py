@@ -37,6 +37,14 @@ HINTS = {
     "never_expires": "It never expires. Give it an end, or make sure that somebody rotates it.",
     "rotation_overdue": "Its rotation is overdue: give it a new secret.",
     "unused_90_days": "It has not been used for 90 days. Revoke it if nobody needs it.",
+    "widened_by_role": (
+        "It may do more than before: a role that it names, or that whom it acts as was given, gives more. "
+        "See whether it shall."
+    ),
+    "widened_by_entry": (
+        "It may do more than before: by an entry that was set, changed or removed, whom it acts as holds more. "
+        "See whether it shall."
+    ),
     "machine_gone": "A machine that it was issued for is deregistered; the token no longer reaches it.",
 }
 PREVIEWED = {  # what a policy would do to a token

@@ -141,6 +141,12 @@ class Token(models.Model):
         BY_OVERSEER = "by_overseer"  # of a disabled one, as the next: by who oversees all tokens there,
         UNUSED = "unused"  # by its organization's policy
 
+    class Widening(models.TextChoices):
+        """What let it do more, though nobody edited it."""
+
+        ROLE = "role"
+        ENTRY = "entry"
+
     class AccessLevel(models.TextChoices):
         """Ceiling and rows in their plainest form: a built-in role on all or selected machines; else custom."""
 
@@ -201,6 +207,8 @@ class Token(models.Model):
     open_emergency = models.ForeignKey(
         "EmergencyAccess", models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    widened_by = models.CharField(max_length=5, choices=Widening, blank=True)
+    widened_at = models.DateTimeField(null=True, blank=True)
     rotate_every = models.DurationField(null=True, blank=True)
     rotated_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -235,6 +243,11 @@ class Token(models.Model):
                     & ~Q(status_reason__in=["", "by_overseer", "unused"])
                 ),
                 name="an_ended_token_says_why",
+            ),
+            models.CheckConstraint(
+                condition=Q(widened_by="", widened_at=None)
+                | (Q(widened_by__in=["role", "entry"]) & Q(widened_at__isnull=False)),
+                name="what_widened_a_token_did_it_at_some_time",
             ),
             models.CheckConstraint(
                 condition=Q(lifetime=None) | Q(status__in=["pending", "rejected", "revoked"]),
