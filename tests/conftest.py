@@ -11,11 +11,12 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from django.db.models.signals import post_migrate
 from redis import Redis
 
 from audit import triggers
 from config.edge.redis import breaker
-from tests import plugin
+from tests import plugin, remembering
 from tests.servers.browser import find_chromium
 from tests.servers.house import House
 from tests.servers.postgres import Postgres
@@ -36,6 +37,12 @@ def django_db_modify_db_settings() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _memories_of_one_database() -> None:
+    """Emptying numbers content types and permissions anew."""
+    post_migrate.connect(remembering.forget, weak=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _static_files_looked_up_when_asked_for() -> None:
     """Each test's client builds the middleware anew, and whitenoise would list every static file each time."""
     settings.WHITENOISE_AUTOREFRESH = True
@@ -47,10 +54,7 @@ def _emptied_despite_triggers(request: pytest.FixtureRequest) -> Iterator[None]:
 
     Emptying sends post_migrate, which installs them again.
     """
-    marker = request.node.get_closest_marker("django_db")
-    is_transactional = {"transactional_db", "live_server"} & set(request.fixturenames) or (
-        marker is not None and marker.kwargs.get("transaction")
-    )
+    is_transactional = _commits(request)
     if is_transactional:
         request.getfixturevalue("transactional_db")  # torn down after this fixture
     yield
@@ -61,11 +65,37 @@ def _emptied_despite_triggers(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _empty_valkey(request: pytest.FixtureRequest) -> None:
     """Counters, versions and cached records of the test before are gone. Pure tests do not ask for it."""
-    if {"db", "transactional_db", "live_server"} & set(
-        request.fixturenames
-    ) or request.node.get_closest_marker("django_db"):
+    if _has_database(request):
         urls = (settings.REDIS.cache, settings.REDIS.state, settings.REDIS.broker)
         _valkey_client(urls[0]).eval(FLUSH, 0, *(url.rpartition("db=")[2] for url in urls))
+
+
+@pytest.fixture(autouse=True)
+def _remembering(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _empty_valkey: None
+) -> Iterator[None]:
+    """Factories bring back what they have built before, unless the test has replaced parts of the product."""
+    if _commits(request) or not _has_database(request):
+        yield
+        return
+    request.getfixturevalue("db")
+    with remembering.from_empty(lambda: bool(monkeypatch._setattr or monkeypatch._setitem)):
+        yield
+
+
+def _has_database(request: pytest.FixtureRequest) -> bool:
+    return bool(
+        {"db", "transactional_db", "live_server"} & set(request.fixturenames)
+        or request.node.get_closest_marker("django_db")
+    )
+
+
+def _commits(request: pytest.FixtureRequest) -> bool:
+    marker = request.node.get_closest_marker("django_db")
+    return bool(
+        {"transactional_db", "live_server"} & set(request.fixturenames)
+        or (marker is not None and marker.kwargs.get("transaction"))
+    )
 
 
 @functools.cache

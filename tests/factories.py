@@ -42,6 +42,7 @@ from fleets.models import (
     User,
 )
 from fleets.scopes import parse_scopes
+from tests.remembering import remembered
 from tokens import credentials, issuance, verification
 from tokens.authentication import TokenAccess
 from tokens.credentials import Credential
@@ -55,6 +56,7 @@ operator = access.operator("root@tests")
 _numbers = itertools.count(1)
 
 
+@remembered
 def make_person(username: str = "", **fields: Any) -> User:
     """Somebody who can sign in and belongs nowhere."""
     username = username or f"person-{next(_numbers)}"
@@ -65,10 +67,12 @@ def make_person(username: str = "", **fields: Any) -> User:
     return person
 
 
+@remembered
 def make_superuser(username: str = "", **fields: Any) -> User:
     return make_person(username or f"superuser-{next(_numbers)}", is_superuser=True, **fields)
 
 
+@remembered
 def make_organization(slug: str = "", *, name: str = "", owner: User | None = None) -> Organization:
     """An organization with an owner, who is found by `owner_of`."""
     slug = slug or f"organization-{next(_numbers)}"
@@ -77,10 +81,12 @@ def make_organization(slug: str = "", *, name: str = "", owner: User | None = No
     )
 
 
+@remembered
 def owner_of(organization: Organization) -> User:
     return organization.memberships.select_related("user").filter(role="owner").earliest("joined_at").user
 
 
+@remembered
 def make_member(organization: Organization, role: str = "member", *, user: User | None = None) -> Membership:
     return membership.join(organization, user=user or make_person(), role=role, by=operator)
 
@@ -90,16 +96,19 @@ def member(organization: Organization, role: str = "member") -> User:
     return make_member(organization, role).user
 
 
+@remembered
 def make_fleet(organization: Organization, slug: str = "", *, name: str = "") -> Fleet:
     slug = slug or f"fleet-{next(_numbers)}"
     return owners.open_fleet(organization, slug=slug, name=name or slug.title(), by=operator)
 
 
+@remembered
 def make_group(organization: Organization, slug: str = "", *, name: str = "") -> Group:
     slug = slug or f"group-{next(_numbers)}"
     return owners.open_group(organization, slug=slug, name=name or slug.title(), by=operator)
 
 
+@remembered
 def make_fleet_member(fleet: Fleet, role: str = "viewer", *, user: User | None = None) -> FleetMembership:
     """A member of the fleet; a new person becomes a plain member of the organization first."""
     user = user or member(fleet.organization)
@@ -110,16 +119,19 @@ def fleet_member(fleet: Fleet, role: str = "viewer") -> User:
     return make_fleet_member(fleet, role).user
 
 
+@remembered
 def make_group_member(group: Group, role: str = "user", *, user: User | None = None) -> GroupMembership:
     user = user or member(group.organization)
     return membership.join_group(group, user=user, role=role, by=operator)
 
 
+@remembered
 def make_application(organization: Organization, slug: str = "", *, name: str = "") -> Application:
     slug = slug or f"application-{next(_numbers)}"
     return owners.open_application(organization, slug=slug, name=name or slug.title(), by=operator)
 
 
+@remembered
 def make_application_member(application: Application, *, user: User | None = None) -> ApplicationMembership:
     """An owner of the application; a new person becomes a plain member of the organization first."""
     return membership.join_application(
@@ -131,32 +143,38 @@ def application_owner(application: Application) -> User:
     return make_application_member(application).user
 
 
+@remembered
 def make_technical_user(organization: Organization, username: str = "", *, name: str = "") -> User:
     """One that is made by hand, and shares its tokens."""
     username = username or f"technical-{next(_numbers)}"
     return technical_users.make(organization, username=username, name=name, by=operator).user
 
 
+@remembered
 def make_machine(fleet: Fleet, name: str = "", **fields: Any) -> Machine:
     return machines.register(fleet, name=name or f"machine-{next(_numbers)}", by=operator, **fields)
 
 
+@remembered
 def make_template(organization: Organization, name: str = "", **fields: Any) -> MachineTemplate:
     return inventory.add_template(
         organization, name=name or f"template-{next(_numbers)}", by=operator, **fields
     )
 
 
+@remembered
 def make_network(organization: Organization, name: str = "", **fields: Any) -> Network:
     return inventory.add_network(
         organization, name=name or f"network-{next(_numbers)}", by=operator, **fields
     )
 
 
+@remembered
 def make_image(organization: Organization, name: str = "", **fields: Any) -> Image:
     return inventory.add_image(organization, name=name or f"image-{next(_numbers)}", by=operator, **fields)
 
 
+@remembered
 def make_entry(
     organization: Organization,
     path: str,
@@ -171,10 +189,12 @@ def make_entry(
     )
 
 
+@remembered
 def make_role(organization: Organization, name: str, *scopes: str) -> OrganizationRole:
     return role_changes.add(organization, name=name, scopes=parse_scopes(scopes), by=operator)
 
 
+@remembered
 def make_token(
     owner: Owner,
     *scopes: str,
@@ -205,6 +225,7 @@ def organization_of(owner: Owner) -> Organization:
     return owner.memberships.get().organization if owner.is_person else owner.technical.organization
 
 
+@remembered
 def make_approver(organization: Organization, **fields: Any) -> User:
     """Somebody who may decide on requests for approval there, with a mail address."""
     name = f"approver-{next(_numbers)}"
@@ -212,6 +233,7 @@ def make_approver(organization: Organization, **fields: Any) -> User:
     return make_member(organization, "approver", user=user).user
 
 
+@remembered
 def need_approvals(organization: Organization, high: int = 1, **policy: Any) -> None:
     """Let whatever is of high risk, and a weaker policy, wait for this many approvals from now on."""
     changes = {"approvals_needed": {"high": high}, **policy}

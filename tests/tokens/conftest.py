@@ -18,6 +18,7 @@ from tests.factories import (
     need_approvals,
     owner_of,
 )
+from tests.remembering import remembered
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class World:
     core_1: Machine
 
 
-@pytest.fixture
-def world(db: None) -> World:
-    acme = make_organization("acme")
+@remembered
+def make_world(slug: str = "acme") -> World:
+    acme = make_organization(slug)
     edge, core = make_fleet(acme, "edge"), make_fleet(acme, "core")
     return World(
         acme=acme,
@@ -50,6 +51,11 @@ def world(db: None) -> World:
         edge_2=make_machine(edge, "edge-2"),
         core_1=make_machine(core, "core-1"),
     )
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    return make_world()
 
 
 @pytest.fixture

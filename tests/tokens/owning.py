@@ -14,6 +14,7 @@ from tests.factories import (
     make_technical_user,
     member,
 )
+from tests.remembering import remembered
 from tests.tokens.conftest import World
 from tokens.kinds import Owner
 
@@ -46,6 +47,7 @@ class Owning:
         return found[kind]
 
 
+@remembered
 def owning(world: World) -> Owning:
     acme: Organization = world.acme
     ops, shop = make_group(acme, "ops"), make_application(acme, "shop")
