@@ -31,11 +31,17 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Offer:
-    """What of a request can be left out: approving less says `{name: [the values that stay]}`."""
+    """What of a request can be left out: approving less says `{name: [the values that stay]}`. `fixed`: values that
+    stay whatever is chosen, for the subject has them already."""
 
     name: str
     label: str
     choices: tuple[tuple[str, str], ...]  # (value, what it is in words)
+    fixed: tuple[str, ...] = ()
+
+    def keeping(self, chosen: Sequence[str]) -> dict[str, list[str]]:
+        """What approving says of whoever chose these."""
+        return {self.name: [*self.fixed, *(value for value in chosen if value not in self.fixed)]}
 
 
 Row = tuple[str, str, str]  # what differs, what it was ("" where all is new) and what it shall be, in words

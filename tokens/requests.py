@@ -75,14 +75,17 @@ class _OfTokens(ABC):
         ]
 
     def offers(self, request: ApprovalRequest) -> Offer | None:
-        """One scope more or less."""
+        """One scope more or less, of those that it does not have yet."""
         if not request.is_open:
             return None
-        _, asked = self.specs(request, _token(request))
-        if len(asked.access.ceiling) < 2:
+        before, asked = self.specs(request, _token(request))
+        had, ceiling = before.access.ceiling, asked.access.ceiling
+        if len(ceiling - had) < 2:
             return None
-        words = ((str(scope), f"{scope}: {scope.description}") for scope in sorted(asked.access.ceiling))
-        return Offer("scopes", "Scopes that are approved", tuple(words))
+        words = ((str(scope), f"{scope}: {scope.description}") for scope in sorted(ceiling - had))
+        return Offer(
+            "scopes", "Scopes that are approved", tuple(words), tuple(map(str, sorted(ceiling & had)))
+        )
 
     def recheck(self, request: ApprovalRequest) -> None:
         """Neither the token nor what it would be is out of date, and who asked could still do it."""
@@ -178,8 +181,10 @@ class TokenChanges(_OfTokens):
         return before, spec_from(asked, token.organization_id)
 
     def proposed(self, request: ApprovalRequest, token: Token, less: Spec, by: Access) -> Proposal:
+        before, asked = self.specs(request, token)
+        _require_nothing_taken(before, asked, less)
         rules = waiting.rules_of(token.organization)
-        return waiting.of_change(token, spec_of(token), less, rules, asked_by=request.diff["asked_by"])
+        return waiting.of_change(token, before, less, rules, asked_by=request.diff["asked_by"])
 
     def apply(self, request: ApprovalRequest, by: Access) -> None:
         token = _token(request)
@@ -198,6 +203,14 @@ def _token(request: ApprovalRequest) -> Token:
 def _require_unchanged(is_same: bool) -> None:
     if not is_same:
         raise Conflict("The token was changed since it was asked for.", code="diff_changed")
+
+
+def _require_nothing_taken(before: Spec, asked: Spec, less: Spec) -> None:
+    """Less is left of what was asked for, never of what the token has: that is for who manages it."""
+    meant = effect_of(before, asked).lost
+    if taken := [words for words in effect_of(before, less).lost if words not in meant]:
+        detail = f"The token has this, and nobody asked to take it: {taken[0]}."
+        raise Invalid.field("narrowed", detail, "takes_away")
 
 
 def _require_rows_mean_the_same(request: ApprovalRequest, before: Spec, asked: Spec) -> None:

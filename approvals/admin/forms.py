@@ -65,9 +65,9 @@ class ApproveLessForm(DecisionForm):
         kept.label = offer.label if offer else ""
         kept.choices = list(offer.choices) if offer else []
         kept.initial = [value for value, _ in kept.choices]
-        self.offer = offer.name if offer else ""
-        self.renames = {f"narrowed.{self.offer}": "kept"}
+        self.offer = offer
+        self.renames = {f"narrowed.{offer.name}": "kept"} if offer else {}
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        return {**data, "narrowed": {self.offer: data.get("kept", [])}}
+        return {**data, "narrowed": self.offer.keeping(data.get("kept", [])) if self.offer else {}}

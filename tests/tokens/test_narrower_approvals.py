@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from approvals.models import ApprovalRequest
+from approvals.standing import offer_of
 from config.edge.clock import now
 from config.edge.refusals import Invalid
 from fleets.models import Fleet, User
@@ -13,6 +14,7 @@ from tests.factories import last_event, make_approver, make_machine, make_token,
 from tests.tokens.conftest import World
 from tests.tokens.issuing import present, rows, wish
 from tests.tokens.waiting import (
+    AT_HOME,
     DAY,
     EDGE,
     EXECUTE,
@@ -25,6 +27,7 @@ from tests.tokens.waiting import (
     until,
 )
 from tokens.issuance import Expiry, GrantWish, Issued
+from tokens.spec import spec_of
 
 
 def narrow(issued: Issued, by: User, **fields: Any) -> None:
@@ -111,3 +114,53 @@ def test_less_names_nothing_of_another_organization(world: World, other: Fleet, 
 
     narrow(issued, approver, machines=[ours])
     assert rows(present(issued)) == [GrantWish(world.edge_1.path, "")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"scopes": ["files:write", "machines:read"]},
+        {"scopes": ["files:write", "commands:execute"]},
+        {"allowed_networks": ["192.0.2.1"]},
+        {"rate_limit": "1/day"},
+        {"access_windows": [{"days": ["mon"], "start": "08:00", "end": "10:00"}]},
+        {"expires_at": (now() + DAY).isoformat()},
+        {"grants": [{"path": EDGE, "role": "Viewer"}]},
+    ],
+)
+def test_less_takes_nothing_that_the_token_has_and_nobody_asked_to_take(
+    world: World, approver: User, fields: dict[str, Any]
+) -> None:
+    had = ["machines:operate", "machines:read"]
+    issued = make_token(world.edge, *had)
+    edit(issued, world.manager, wish=wish(*had, *EXECUTE, "files:write"))
+    before = spec_of(present(issued))
+
+    with pytest.raises(Invalid) as refused:
+        narrow(issued, approver, **fields)
+
+    assert [(error.field, error.code) for error in refused.value.errors] == [("narrowed", "takes_away")]
+    assert spec_of(present(issued)) == before
+    assert not request_of(issued).decisions.exists()
+
+
+def test_what_was_asked_to_be_taken_may_be_taken_with_less(world: World, approver: User) -> None:
+    issued = make_token(world.edge, "machines:operate", "machines:read")
+    edit(issued, world.manager, wish=wish(*EXECUTE, "files:write"), restrictions=AT_HOME)
+
+    narrow(issued, approver, scopes=[*EXECUTE], expires_at=until(issued))
+
+    assert present(issued).scopes == sorted(EXECUTE)
+    assert present(issued).allowed_networks == ["127.0.0.0/8"]
+
+
+def test_the_page_offers_to_leave_out_only_what_is_new(world: World, approver: User) -> None:
+    issued = make_token(world.edge, "machines:read")
+    edit(issued, world.manager, wish=wish(*EXECUTE, "files:write"))
+
+    offer = offer_of(request_of(issued))
+
+    assert offer is not None
+    assert [value for value, _ in offer.choices] == ["commands:execute", "files:write"]
+    narrow(issued, approver, **offer.keeping(["files:write"]))
+    assert present(issued).scopes == ["files:write", "machines:read"]

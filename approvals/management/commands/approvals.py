@@ -126,7 +126,7 @@ def _narrowed(request: ApprovalRequest, parts: list[str]) -> dict[str, Any]:
     offer = handler_of(request).offers(request)
     if offer is None:
         raise Conflict("Nothing of it can be left out: approve or reject it.")
-    return {offer.name: parts}
+    return offer.keeping(parts)
 
 
 def _request(key: str) -> ApprovalRequest:
