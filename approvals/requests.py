@@ -11,6 +11,7 @@ from audit.trail import Auditable, record
 from audit.verbs import verb
 from config.edge.access import Access
 from config.edge.clock import now
+from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, IllegalMove
 from fleets import currency, deciders
 from fleets.models import Organization, User
@@ -66,10 +67,16 @@ def open_request(
 
 
 def rewrite(
-    request: ApprovalRequest, proposal: Proposal, *, needed: int, originators: Ids, by: Access
+    request: ApprovalRequest,
+    proposal: Proposal,
+    *,
+    needed: int,
+    reason: str = "",
+    originators: Ids,
+    by: Access,
 ) -> None:
-    """For verbs that hold the subject's lock: what waits has changed. Votes on what it was are void, and who changed it
-    is behind it too. Conflict where too few others could decide then."""
+    """For verbs that hold the subject's lock: what waits has changed, and so has why, where a reason is given. Votes on
+    what it was are void, and who changed it is behind it too. Conflict where too few others could decide then."""
     request = currency.lock(request)
     require_waiting(request)
     rules = policy_of(request.organization)
@@ -79,9 +86,9 @@ def rewrite(
     _require_reachable(needed, were_able & deciders.eligible(request.organization, rules), behind, rules)
     currency.claim(request, status=ApprovalRequest.Status.OPEN)
     replace_diff(request, proposal)
-    request.needed = needed
-    request.save(update_fields=["needed"])
-    record(Action.APPROVAL_REWRITTEN, by=by, target=request, data=event_data(request))
+    request.needed, request.reason = needed, reason if has_words(reason) else request.reason
+    request.save(update_fields=["needed", "reason"])
+    record(Action.APPROVAL_REWRITTEN, by=by, target=request, reason=reason, data=event_data(request))
     announcements.opened(request)
 
 

@@ -68,7 +68,7 @@ def edit(token: Token, *, change: Edit, reason: str = "", by: Access) -> Token:
         if needed and token.status != Token.Status.PENDING:
             return waiting.open_change(token, before, after, rules, needed=needed, reason=reason, by=by)
     carry_out(token, before, after, rules, effect=effect, role=role, reason=reason, by=by)
-    waiting.note_edit(token, after, rules, widens=effect.widens, by=by)
+    waiting.note_edit(token, after, rules, widens=effect.widens, reason=reason, by=by)
     return token.presented()
 
 

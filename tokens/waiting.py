@@ -76,7 +76,9 @@ def open_change(
     return presented
 
 
-def note_edit(token: Token, after: Spec, rules: OrganizationPolicy, *, widens: bool, by: Access) -> None:
+def note_edit(
+    token: Token, after: Spec, rules: OrganizationPolicy, *, widens: bool, reason: str, by: Access
+) -> None:
     """For verbs that edited a token: the request of a pending one says what it is now, and its votes are void; any
     other that was open is superseded."""
     request = token.open_request
@@ -89,7 +91,8 @@ def note_edit(token: Token, after: Spec, rules: OrganizationPolicy, *, widens: b
     asked_by = asker(by) if widens else request.diff["asked_by"]
     needed = max(1, rules.approvals_for(after.risk(rules)))
     proposal = of_issue(token, after, rules, asked_by=asked_by)
-    requests.rewrite(request, proposal, needed=needed, originators=shown_to(by.token_id), by=by)
+    known_by = shown_to(by.token_id)
+    requests.rewrite(request, proposal, needed=needed, reason=reason, originators=known_by, by=by)
 
 
 def says_it_already(token: Token, spec: Spec, rules: OrganizationPolicy) -> bool:

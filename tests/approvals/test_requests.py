@@ -319,6 +319,23 @@ def test_a_rewritten_request_has_another_digest_and_no_votes(place: Place) -> No
     decisions.approve(request, digest=proposal.digest, by=session(place.ada))
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("to run it daily", "to run it daily"), ("", "at first"), (" ", "at first")]
+)
+def test_a_rewritten_request_says_why_it_is_what_it_is_now(place: Place, given: str, kept: str) -> None:
+    request = make_request(place.acme, by=place.admin, reason="at first")
+    proposal = Proposal(Risk.HIGH, {**request.diff, "changes": {"never_allowed": [False, True]}}, ("less",))
+
+    with transaction.atomic():
+        requests.rewrite(
+            request, proposal, needed=1, reason=given, originators=frozenset(), by=session(place.admin)
+        )
+
+    request.refresh_from_db()
+    assert request.reason == kept
+    assert last_event(action="approval.rewritten").reason == given
+
+
 def test_who_rewrites_a_request_is_behind_it_and_others_must_be_left(place: Place) -> None:
     need_approvals(place.acme, high=2)
     request = make_request(place.acme, by=place.admin)

@@ -152,6 +152,16 @@ def test_an_edit_of_what_waits_changes_what_is_decided_and_who_may(world: World,
     assert present(issued).version == 1 + 2
 
 
+def test_who_approves_reads_why_it_is_what_it_is_now(world: World, approver: User) -> None:
+    issued = executing(world, reason="Nightly report")
+
+    edit(issued, world.manager, reason="Replace files", wish=wish(*EXECUTE, "files:write"))
+
+    assert request_of(issued).reason == "Replace files"
+    approve(issued, approver)
+    assert last_event(action="token.activated").reason == "Replace files"
+
+
 def test_a_group_that_gains_later_lets_a_token_do_no_more_than_was_agreed_to(
     world: World, approver: User
 ) -> None:
