@@ -76,6 +76,10 @@ class OrganizationPolicy:
         """The kinds that people of this organization role may issue; None: all."""
         return dict(self.allowed_kinds).get(role)
 
+    def lets_anybody_issue(self, kind: str) -> bool:
+        """Whether people of at least one organization role may issue tokens of the kind."""
+        return any(kinds is None or kind in kinds for kinds in map(self.kinds_of, ROLES))
+
     def ceiling_of(self, role: str) -> frozenset[str] | None:
         """The scopes that their personal tokens may hold; None: all."""
         return dict(self.scope_ceilings).get(role)

@@ -167,6 +167,9 @@ def _require_allowed(
         whose = f"{'an' if facts.kind[0] in 'ao' else 'a'} {Kind(facts.kind).label.lower()} token"
         detail = f"The organization's policy lets no {role} have {whose}."
         raise Refused(detail, code=Violation.KIND_NOT_ALLOWED)
+    if _has_no_role(by) and not rules.lets_anybody_issue(facts.kind):
+        detail = f"The organization's policy lets nobody issue tokens of the kind {facts.kind}."
+        raise Refused(detail, code=Violation.KIND_NOT_ALLOWED)
     if Violation.SCOPE_ABOVE_CEILING in found and not by.is_operator:
         above = sorted(facts.scopes - (rules.ceiling_of(role or "") or frozenset()))
         detail = f"The organization's policy lets no personal token of a {role} hold {', '.join(above)}."
@@ -201,6 +204,11 @@ def _role_judged(
     if isinstance(owner, User) and kind_of(owner) is Kind.PERSONAL:
         return _role(owner, organization)
     return None if by.is_operator or by.user is None else _role(by.user, organization)
+
+
+def _has_no_role(by: Access) -> bool:
+    """A technical user's token, which may be in the hands of people of any role."""
+    return not by.is_operator and by.user is not None and not by.user.is_person
 
 
 def _role(user: User, organization: Organization) -> str | None:

@@ -10,6 +10,7 @@ from config.edge.clock import now
 from config.edge.refusals import IllegalMove, Invalid, Refused
 from fleets import membership, organizations
 from fleets.models import Membership, User
+from fleets.organization_policy import ROLES
 from tests.factories import (
     API,
     acting,
@@ -20,6 +21,7 @@ from tests.factories import (
     make_group,
     make_group_member,
     make_superuser,
+    make_technical_user,
     make_token,
     member,
     operator,
@@ -92,6 +94,20 @@ def test_what_is_within_the_policy_is_issued_and_the_default_is(world: World) ->
         )
         assert issued.token.expires_at is not None
         assert issued.token.expires_at - issued.token.created_at <= 30 * DAY
+
+
+def test_what_no_role_may_issue_no_technical_user_issues_for_them(world: World) -> None:
+    bot = make_technical_user(world.acme)
+    make_entry(world.acme, "/", "Administrator", user=bot)
+    caller = make_token(bot, "tokens:manage", "machines:read")
+    lay_down(world, allowed_kinds=dict.fromkeys(ROLES, ["personal"]))
+
+    with pytest.raises(Refused) as refusal:
+        issue(acting(caller), world.edge, wish("machines:read"))
+
+    assert refusal.value.code == "kind_not_allowed"
+    lay_down(world, allowed_kinds={"auditor": ["fleet"]})
+    issue(acting(caller), world.edge, wish("machines:read"))
 
 
 def test_kinds_are_for_the_role_of_who_issues(world: World) -> None:
