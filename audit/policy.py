@@ -1,10 +1,16 @@
-"""Who may do what to deliveries. Each predicate is one rule in words; verbs enforce them, edges ask what to show."""
+"""Who reads the trail, and who may do what to deliveries. Each predicate is one rule in words; verbs enforce them,
+edges ask what to show."""
 
 from uuid import UUID
 
 from config.edge.access import Access
 
-MANAGE, EVERYWHERE = "permissions:manage", "/"
+READ, MANAGE, EVERYWHERE = "audit:read", "permissions:manage", "/"
+
+
+def may_read_trail(by: Access, organization_id: UUID) -> bool:
+    """Who holds audit:read at the root of the organization."""
+    return by.permits(READ, EVERYWHERE, organization_id)
 
 
 def may_manage_webhooks(by: Access, organization_id: UUID) -> bool:

@@ -26,6 +26,7 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
 
 api: list[URLPattern | URLResolver] = [
     path("", include("fleets.api.urls")),
+    path("", include("audit.api.urls")),
     path("", include("approvals.api.urls")),
     path("", include("tokens.api.urls")),
     path("schema/", Description.as_view(), name="schema"),

@@ -11,22 +11,16 @@ from django.utils.html import format_html
 from audit import organizations
 from audit.actions import Action, Outcome
 from audit.models import Event
+from audit.policy import may_read_trail
 from config.edge.access import Access
 from config.edge.facts import Cell, Fact, Section
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
 
-READ, EVERYWHERE = "audit:read", "/"
-
-
-def may_read(by: Access, organization_id: Any) -> bool:
-    """Who holds audit:read at the root of the organization."""
-    return by.permits(READ, EVERYWHERE, organization_id)
-
 
 def readable(by: Access) -> frozenset[Any]:
     """The organizations whose trail the caller may read."""
-    return frozenset(key for key in seen_ids(by) if may_read(by, key))
+    return frozenset(key for key in seen_ids(by) if may_read_trail(by, key))
 
 
 class OfferedFilter(admin.SimpleListFilter):

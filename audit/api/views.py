@@ -8,13 +8,12 @@ from rest_framework.response import Response
 
 from audit import organizations
 from audit.api.filters import EventFilters
-from audit.api.serializers import EventSerializer
 from audit.models import Event
+from audit.policy import EVERYWHERE, READ
+from audit.representation import EventSerializer
 from config.edge.access import authorize
 from config.edge.ids import row_of
 from config.edge.views import ApiViewSet
-
-READ, EVERYWHERE = "audit:read", "/"
 
 
 @extend_schema_view(

@@ -3,8 +3,8 @@
 from rest_framework.renderers import JSONRenderer
 
 from audit import organizations
-from audit.api.serializers import EventSerializer
 from audit.models import Event, WebhookDelivery, WebhookEndpoint
+from audit.representation import EventSerializer
 from audit.webhooks import signing
 from config.edge import outgoing
 from config.edge.clock import now

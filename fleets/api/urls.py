@@ -1,6 +1,6 @@
-"""The estate's resources under /api/v1/, and the trail's, which reads through the estate's organizations."""
+"""The estate's resources under /api/v1/."""
 
-from django.urls import include, path
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from fleets.api.catalogue import Roles, Scopes
@@ -36,5 +36,4 @@ router.register("acl", Entries, "entry")
 urlpatterns = [
     *router.urls,
     path("reauthenticate/", ReauthenticateView.as_view(), name="reauthenticate"),
-    path("", include("audit.api.urls")),
 ]

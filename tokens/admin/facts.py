@@ -1,7 +1,7 @@
 """What the page of one token says about it."""
 
-from audit.admin import may_read
 from audit.models import Event
+from audit.policy import may_read_trail
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.facts import Cell, Fact, Section, linked, written, written_to_the_second
@@ -52,7 +52,7 @@ def sections_of(row: Token, by: Access) -> list[Section]:
         sections += [grants_of(row), security.section_of(row, by), secrets_of(row)]
     sections += emergency.sections_of(row, by)
     sections.append(timeline_of(row))
-    if may_read(by, row.organization_id):
+    if may_read_trail(by, row.organization_id):
         sections.append(events_of(row))
     return sections
 

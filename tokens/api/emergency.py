@@ -9,8 +9,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api.serializers import EventSerializer
 from audit.models import Event
+from audit.representation import EventSerializer
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.ids import row_of

@@ -9,8 +9,8 @@ from rest_framework.response import Response
 
 from audit.actions import Action
 from audit.api.filters import EventFilters
-from audit.api.serializers import EventSerializer, PartySerializer
 from audit.models import Event
+from audit.representation import EventSerializer, PartySerializer
 from config.edge.views import ApiViewSet
 from fleets.scopes import Scope
 from tokens import history, policy

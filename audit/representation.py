@@ -1,4 +1,4 @@
-"""How an event is written in JSON."""
+"""How an event is written in JSON: what the API answers, and what webhooks send."""
 
 from typing import Any
 
