@@ -3,6 +3,7 @@
 import functools
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from redis import Redis
 
 from audit import triggers
 from config.edge.redis import breaker
-from tests import plugin, remembering
+from tests import environment, plugin, remembering
 from tests.servers.browser import find_chromium
 from tests.servers.house import House
 from tests.servers.postgres import Postgres
@@ -31,9 +32,23 @@ FLUSH = "for _, number in ipairs(ARGV) do redis.call('SELECT', number) redis.cal
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
-    """The test database is the one the environment names: processes that a test starts then use the same."""
+    """The test database is the one the environment names: processes that a test starts then use the same.
+
+    It begins as a copy of the template, where there is one (tests/run.py); what is missing is migrated then.
+    """
     database = connections["default"].settings_dict
     database["TEST"]["NAME"] = database["NAME"]
+    if template := environment.template():
+        if environment.uses_postgres():
+            database["TEST"]["TEMPLATE"] = template
+        else:
+            shutil.copyfile(template, database["NAME"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """SQLite's file is there already where it is a copy; it goes with its folder."""
+    return environment.template() is not None and not environment.uses_postgres()
 
 
 @pytest.fixture(scope="session", autouse=True)

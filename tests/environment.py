@@ -8,6 +8,8 @@ from pathlib import Path
 POSTGRES_URL = "TEST_DATABASE_URL"  # a server where databases may be created
 VALKEY_URL = "TEST_REDIS_URL"  # a unix socket; each worker takes three logical databases
 DATABASE = "TOKENHOUSE_TEST_DB"  # sqlite or postgres
+TEMPLATE_FILE = "TEST_TEMPLATE_FILE"  # a migrated SQLite database to begin with
+TEMPLATE_DATABASE = "TEST_TEMPLATE_DATABASE"  # the name of one on the server of TEST_DATABASE_URL
 
 # What the product reads (config/environment.py), so that a developer's own values do not leak into tests.
 OF_THE_PRODUCT = (
@@ -45,6 +47,11 @@ UNLIMITED = dict.fromkeys(
 
 def uses_postgres() -> bool:
     return os.environ.get(DATABASE, "sqlite") == "postgres"
+
+
+def template() -> str | None:
+    """The migrated database that this process's begins as a copy of."""
+    return os.environ.get(TEMPLATE_DATABASE if uses_postgres() else TEMPLATE_FILE)
 
 
 def without_product_settings() -> dict[str, str]:

@@ -4,6 +4,7 @@ With pytest-xdist the controlling process starts the servers and the workers sha
 range of logical Valkey databases of its own.
 """
 
+import gc
 import os
 import re
 import shutil
@@ -41,6 +42,12 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     if isinstance(val, str) and SECRET.search(val):
         return SECRET.sub("[secret]", val).encode("unicode_escape").decode("ascii")
     return None
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end: no later collection of garbage need look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from subprocess import STDOUT
 from typing import IO
 
-from tests import environment
+from tests import environment, templates
 from tests.servers.browser import find_chromium
 from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
@@ -96,11 +96,18 @@ def _announce_browser() -> None:
 
 
 def _start_shared(servers: ExitStack) -> dict[str, str]:
-    """One server of each kind for all parts with workers; a server that the environment names is used as it is."""
+    """One server of each kind for all parts with workers, and a migrated database of each kind for them to copy.
+
+    A server that the environment names is used as it is.
+    """
     named = {name: os.environ[name] for name in (environment.POSTGRES_URL,) if name in os.environ}
     if environment.POSTGRES_URL not in named:
         named[environment.POSTGRES_URL] = servers.enter_context(Postgres()).url()
-    return named | {environment.VALKEY_URL: servers.enter_context(Valkey()).url()}
+    valkey = servers.enter_context(Valkey()).url()
+    file = servers.enter_context(templates.migrated_file(valkey))
+    database = servers.enter_context(templates.migrated_database(valkey, named[environment.POSTGRES_URL]))
+    copied = {environment.TEMPLATE_FILE: file, environment.TEMPLATE_DATABASE: database}
+    return named | copied | {environment.VALKEY_URL: valkey}
 
 
 def _run_group(
@@ -125,9 +132,10 @@ def _run_aside(part: Part, *, shared: dict[str, str], for_pytest: list[str]) -> 
 def _run(part: Part, shared: dict[str, str], for_pytest: list[str], output: IO[str]) -> tuple[int, float]:
     """Run pytest; without workers it starts servers of its own, which its tests may stop."""
     variables = {name: value for name, value in os.environ.items() if name != environment.POSTGRES_URL}
-    variables |= {environment.DATABASE: part.database} | (shared if part.workers else {})
+    given = shared if part.workers else {environment.TEMPLATE_FILE: shared[environment.TEMPLATE_FILE]}
+    variables |= {environment.DATABASE: part.database} | given
     command = [sys.executable, "-m", "pytest", "-q", "-m", part.selection, *for_pytest]
-    command += ["-n", str(part.workers)] if part.workers else []
+    command += ["-n", str(part.workers), "--dist", "worksteal"] if part.workers else []
     started = time.monotonic()
     status = subprocess.run(command, env=variables, stdout=output, stderr=STDOUT, check=False).returncode
     if status == NO_TESTS and part.may_be_empty:
