@@ -100,7 +100,7 @@ def test_what_no_role_may_issue_no_technical_user_issues_for_them(world: World) 
     bot = make_technical_user(world.acme)
     make_entry(world.acme, "/", "Administrator", user=bot)
     caller = make_token(bot, "tokens:manage", "machines:read")
-    lay_down(world, allowed_kinds=dict.fromkeys(ROLES, ["personal"]))
+    lay_down(world, allowed_kinds={role: ["personal"] for role in ROLES})
 
     with pytest.raises(Refused) as refusal:
         issue(acting(caller), world.edge, wish("machines:read"))
