@@ -142,8 +142,19 @@ def _weakened_by_risk(before: OrganizationPolicy, after: OrganizationPolicy) -> 
         if before.needs_network(risk) and not after.needs_network(risk):
             yield f"{risk.label} risk needs no network limit"
     for scope in Scope:
-        if after.risk_of(scope) < before.risk_of(scope):
-            yield f"the risk of {scope} is {after.risk_of(scope).label}, not {before.risk_of(scope).label}"
+        was, becomes = before.risk_of(scope), after.risk_of(scope)
+        if becomes < was:
+            yield f"the risk of {scope} is {becomes.label}, not {was.label}"
+        elif less := [
+            risk.label for risk in Risk if was <= risk < becomes and _asks_less(after, becomes, before, risk)
+        ]:
+            yield f"{scope} is of {becomes.label} risk, which asks for less than {' and '.join(less)} risk did"
+
+
+def _asks_less(after: OrganizationPolicy, risk: Risk, before: OrganizationPolicy, was: Risk) -> bool:
+    """Policies may ask for more of what is less risky."""
+    needs_no_network = before.needs_network(was) and not after.needs_network(risk)
+    return needs_no_network or after.approvals_for(risk) < before.approvals_for(was)
 
 
 def _weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator[str]:
@@ -154,6 +165,9 @@ def _weakened(before: OrganizationPolicy, after: OrganizationPolicy) -> Iterator
         yield "people may approve their own requests"
     if after.never_allowed and not before.never_allowed:
         yield "tokens may be without an end"
+    is_end_given = not before.never_allowed and before.maximum_lifetime_days is None
+    if is_end_given and after.maximum_lifetime_days is not None:
+        yield f"tokens without an end, which were refused, work {_days(after.maximum_lifetime_days)}"
     if _is_longer(after.maximum_lifetime_days, before.maximum_lifetime_days):
         yield f"tokens may live {_days(after.maximum_lifetime_days)}, not {_days(before.maximum_lifetime_days)}"
     if _is_longer(after.unused_limit_days, before.unused_limit_days):

@@ -297,6 +297,11 @@ def test_a_change_is_weaker_in_one_direction_only(
     ("one", "other"),
     [
         ({"deciders": ["owner"]}, {"deciders": ["approver"]}),
+        ({"never_allowed": False}, {"never_allowed": False, "maximum_lifetime_days": 3650}),
+        (
+            {"networks_required": {"medium": True}},
+            {"networks_required": {"medium": True}, "scope_risks": {"machines:operate": "high"}},
+        ),
         ({"allowed_kinds": {"member": ["personal"]}}, {"allowed_kinds": {"member": ["group"]}}),
         ({"scope_ceilings": {"admin": ["files:read"]}}, {"scope_ceilings": {"admin": ["files:write"]}}),
     ],

@@ -6,11 +6,13 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from fleets.organization_policy import DEFAULT, OrganizationPolicy, parsed
-from fleets.scopes import Risk
+from fleets.organization_policy import DEFAULT, OrganizationPolicy, parsed, weakened
+from fleets.scopes import Risk, Scope
 from tokens.restrictions import is_open
-from tokens.rules import Facts, earlier, violations
+from tokens.rules import REFUSING, Facts, earlier, violations
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -102,3 +104,68 @@ def test_a_token_ends_by_its_expiry_or_the_longest_life_whichever_is_first(
     expires_at: Any, approved_at: Any, maximum: Any, end: Any
 ) -> None:
     assert earlier(expires_at, approved_at, maximum) == end
+
+
+some_scopes = st.frozensets(st.sampled_from([Scope.MACHINES_READ, Scope.MACHINES_OPERATE, Scope.FILES_WRITE]))
+by_risk = st.fixed_dictionaries({risk.label: st.booleans() for risk in Risk})
+limits = st.sampled_from([None, [], ["personal"], ["fleet", "personal"]])
+ceilings = st.sampled_from([None, [], ["machines:read"], ["files:write", "machines:read"]])
+raises = st.sampled_from([None, "medium", "high"])
+some_parts = st.fixed_dictionaries(
+    {},
+    optional={
+        "maximum_lifetime_days": st.sampled_from([None, 30, 90, 3650]),
+        "never_allowed": st.booleans(),
+        "networks_required": by_risk,
+        "approvals_needed": st.fixed_dictionaries({risk.label: st.integers(0, 2) for risk in Risk}),
+        "allowed_kinds": st.fixed_dictionaries({"member": limits}),
+        "scope_ceilings": st.fixed_dictionaries({"member": ceilings}),
+        "scope_risks": st.fixed_dictionaries({"machines:read": raises, "machines:operate": raises}),
+    },
+)
+lives = st.sampled_from([None, NOW + 30 * DAY, NOW + 90 * DAY])
+
+
+@example(
+    parts={"never_allowed": False},
+    changes={"maximum_lifetime_days": 3650},
+    scopes=frozenset({Scope.MACHINES_READ}),
+    kind="fleet",
+    expires_at=None,
+)
+@example(
+    parts={"networks_required": {"medium": True}},
+    changes={"scope_risks": {"machines:operate": "high"}},
+    scopes=frozenset({Scope.MACHINES_OPERATE}),
+    kind="fleet",
+    expires_at=NOW + 30 * DAY,
+)
+@given(some_parts, some_parts, some_scopes, st.sampled_from(["personal", "fleet"]), lives)
+def test_no_policy_that_is_not_weaker_lets_a_token_do_what_it_was_refused(
+    parts: dict[str, Any],
+    changes: dict[str, Any],
+    scopes: frozenset[Scope],
+    kind: str,
+    expires_at: datetime | None,
+) -> None:
+    def is_refused(rules: OrganizationPolicy) -> bool:
+        facts = Facts(kind, rules.highest_risk(scopes), scopes, None, NOW, expires_at)
+        return not REFUSING.isdisjoint(violations(facts, rules, "member"))
+
+    def end(rules: OrganizationPolicy) -> datetime:
+        return earlier(expires_at, NOW, rules.maximum_lifetime) or datetime.max.replace(tzinfo=UTC)
+
+    before = policy(**parts)
+    after = parsed(changes, before=before)
+    if weakened(before, after):
+        return
+
+    assert is_refused(before) <= is_refused(after)
+    assert end(before) >= end(after)
+    needed = [rules.approvals_for(rules.highest_risk(scopes)) for rules in (before, after)]
+    assert needed[0] <= needed[1]
+    left = [
+        scopes if most is None else scopes & most
+        for most in (before.ceiling_of("member"), after.ceiling_of("member"))
+    ]
+    assert left[1] <= left[0]
