@@ -20,10 +20,12 @@ UNSAFE = [
     ({"TRUSTED_PROXIES": "10.0.0.5/24"}, "tokenhouse.E002"),
     ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "tokenhouse.E003"),
     ({"TRUSTED_PROXIES": "::/0"}, "tokenhouse.E003"),
+    ({"TRUSTED_PROXIES": "::ffff:0:0/96"}, "tokenhouse.E003"),
     ({"CACHE_URL": ONE, "STATE_URL": ONE}, "tokenhouse.E004"),
     ({"CACHE_URL": ONE, "BROKER_URL": ONE}, "tokenhouse.E004"),
     ({"OUTGOING_NETWORKS": "internal"}, "tokenhouse.E014"),
     ({"OUTGOING_NETWORKS": "0.0.0.0/0"}, "tokenhouse.E015"),
+    ({"OUTGOING_NETWORKS": "::ffff:0:0/96"}, "tokenhouse.E015"),
     ({"METRICS_NETWORKS": "10.20.0.7/24"}, "tokenhouse.E016"),
     ({"DEBUG": "true", "BIND": "192.0.2.1"}, "tokenhouse.E005"),
 ]

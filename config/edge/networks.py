@@ -63,8 +63,9 @@ def parse_network_or_address(text: str) -> Network:
 
 @lru_cache(maxsize=32)
 def of_setting(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    """The networks of a setting; a malformed one raises ValueError (a system check says so at start-up)."""
-    return tuple(ip_network(text) for text in texts)
+    """The networks of a setting, of IPv4-mapped IPv6 those that it means, as addresses are read; a malformed one raises
+    ValueError (a system check says so at start-up)."""
+    return tuple(unmapped(ip_network(text)) for text in texts)
 
 
 def _network(text: str, expected: str) -> Network:

@@ -73,6 +73,15 @@ def test_what_is_no_address_is_none(text: str) -> None:
     assert str(parse_address("1.2.3.4")) == "1.2.3.4"
 
 
+@pytest.mark.parametrize("written", ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1"])
+def test_a_proxy_that_is_written_as_mapped_ipv6_is_the_ipv4_one(written: str, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = [written]
+    forwarded = {"HTTP_X_FORWARDED_FOR": "198.51.100.1"}
+
+    assert client_address({"REMOTE_ADDR": "10.0.0.1", **forwarded}) == "198.51.100.1"
+    assert client_address({"REMOTE_ADDR": "11.0.0.1", **forwarded}) == "11.0.0.1"
+
+
 def test_a_malformed_proxy_is_an_error_and_not_a_wider_one() -> None:
     with pytest.raises(ValueError, match="host bits"):
         of_setting(("10.0.0.1/8",))
