@@ -8,12 +8,12 @@ from rest_framework import serializers
 from approvals.models import KINDS, ApprovalRequest, Decision
 from approvals.standing import Standing
 from config.edge.serializers import StrictSerializer, Text
-from fleets.api.serializers import seen
+from fleets.api.serializers import read_only_text
 from fleets.scopes import Risk
 
 
 @dataclass(frozen=True)
-class Seen:
+class StandingRequest:
     """A request as one caller sees it."""
 
     request: ApprovalRequest
@@ -21,24 +21,24 @@ class Seen:
 
 
 class SubjectSerializer(StrictSerializer):
-    type = seen("subject_type")
-    id = seen("subject_id")
-    label = seen("subject_label")  # type: ignore[assignment]  # a field's own label is another thing
+    type = read_only_text("subject_type")
+    id = read_only_text("subject_id")
+    label = read_only_text("subject_label")  # type: ignore[assignment]  # a field's own label is another thing
 
 
 class DecisionSerializer(StrictSerializer):
     """Voided: the diff was changed since, or who decided may not any more."""
 
-    user = seen("user.username")
+    user = read_only_text("user.username")
     verdict = serializers.ChoiceField(Decision.Verdict.choices, read_only=True)
-    comment = seen()
+    comment = read_only_text()
     decided_at = serializers.DateTimeField(read_only=True)
     voided_at = serializers.DateTimeField(read_only=True, allow_null=True)
 
 
 class ApprovalSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True, source="request.id")
-    organization = seen("request.organization.slug", help_text="The organization's slug.")
+    organization = read_only_text("request.organization.slug", help_text="The organization's slug.")
     kind = serializers.ChoiceField(list(KINDS.items()), read_only=True, source="request.kind")
     subject = SubjectSerializer(read_only=True, source="request")
     status = serializers.ChoiceField(
@@ -47,20 +47,20 @@ class ApprovalSerializer(StrictSerializer):
     risk = serializers.ChoiceField(
         [risk.label for risk in Risk], read_only=True, source="request.get_risk_display"
     )
-    reason = seen("request.reason")
+    reason = read_only_text("request.reason")
     diff = serializers.DictField(
         read_only=True, source="request.diff", help_text="All of it, canonical JSON of which is digested."
     )
     diff_words = serializers.ListField(
         child=serializers.CharField(), read_only=True, source="request.diff_words"
     )
-    diff_digest = seen("request.diff_digest", help_text="SHA-256, hexadecimal. Decisions name it.")
+    diff_digest = read_only_text("request.diff_digest", help_text="SHA-256, hexadecimal. Decisions name it.")
     needed = serializers.IntegerField(read_only=True, source="request.needed", help_text="Approvals.")
     granted = serializers.IntegerField(
         read_only=True, source="standing.granted", help_text="Approvals that count now."
     )
     decisions = DecisionSerializer(many=True, read_only=True, source="request.decisions.all")
-    requested_by = seen("request.requested_by.username")
+    requested_by = read_only_text("request.requested_by.username")
     requested_at = serializers.DateTimeField(read_only=True, source="request.opened_at")
     expires_at = serializers.DateTimeField(
         read_only=True, source="request.expires_at", help_text="Until then it can be decided."

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from approvals import decisions, policy, requests
 from approvals.api.filters import ApprovalFilters
-from approvals.api.serializers import Approval, ApprovalSerializer, Rejection, Seen, Withdrawal
+from approvals.api.serializers import Approval, ApprovalSerializer, Rejection, StandingRequest, Withdrawal
 from approvals.models import ApprovalRequest
 from approvals.standing import standings
 from config.edge.access import authorize_list
@@ -40,8 +40,8 @@ class Approvals(EstateViewSet):
     def list(self, request: Request) -> Response:
         rows = self._rows().filter(organization=self.organization())
         page = self.paginate_queryset(self.filter_queryset(rows)) or []
-        seen = standings(page, self.access)
-        shown = [Seen(row, seen[row.pk]) for row in page]
+        standing = standings(page, self.access)
+        shown = [StandingRequest(row, standing[row.pk]) for row in page]
         return self.get_paginated_response(ApprovalSerializer(shown, many=True).data)
 
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -83,5 +83,5 @@ class Approvals(EstateViewSet):
         return self._answer(ApprovalRequest.objects.presented().get(pk=row.pk))
 
     def _answer(self, row: ApprovalRequest) -> Response:
-        seen = Seen(row, standings([row], self.access)[row.pk])
-        return self.answer(row, ApprovalSerializer(seen).data)
+        standing = standings([row], self.access)[row.pk]
+        return self.answer(row, ApprovalSerializer(StandingRequest(row, standing)).data)

@@ -40,11 +40,11 @@ class _Managed(ApiViewSet):
 
     def endpoint(self, key: str) -> WebhookEndpoint:
         """The webhook of that id, which the caller must be allowed to manage."""
-        found = self.seen(key)
+        found = self.visible_webhook(key)
         self.require(found.organization_id)
         return found
 
-    def seen(self, key: str) -> WebhookEndpoint:
+    def visible_webhook(self, key: str) -> WebhookEndpoint:
         """The webhook of that id; Missing where there is none in an organization that the caller may see."""
         visible = organizations.within(self.access, self.asked_organization)
         rows = WebhookEndpoint.objects.present().of_organizations(visible)
@@ -189,7 +189,7 @@ class Deliveries(_Managed):
         return Response(DeliverySerializer(delivery).data)
 
     def _found(self, webhook_id: str, pk: str) -> WebhookDelivery:
-        rows = self.seen(webhook_id).deliveries.select_related("endpoint")
+        rows = self.visible_webhook(webhook_id).deliveries.select_related("endpoint")
         found = rows.filter(event_id=key).first() if (key := parsed_uuid(pk)) else None
         if found is None:
             raise Missing("There is no such delivery.")

@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 from config.edge.serializers import StrictSerializer, Text
-from fleets.api.serializers import ConfigurationSerializer, organization, organization_to_be, seen
+from fleets.api.serializers import ConfigurationSerializer, organization, organization_to_be, read_only_text
 
 LONGEST_NETWORK = 49  # IPv4-mapped IPv6, written out
 
@@ -11,8 +11,8 @@ LONGEST_NETWORK = 49  # IPv4-mapped IPv6, written out
 class ItemSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     organization = organization()
-    name = seen()
-    description = seen()
+    name = read_only_text()
+    description = read_only_text()
     created_at = serializers.DateTimeField(read_only=True)
 
 
@@ -50,7 +50,9 @@ class TemplateChange(ItemChange, _TemplateCommand):
 
 
 class NetworkSerializer(ItemSerializer):
-    cidr = seen(help_text="Its addresses, as 10.20.0.0/16 or 2001:db8::/32; empty where nobody said.")
+    cidr = read_only_text(
+        help_text="Its addresses, as 10.20.0.0/16 or 2001:db8::/32; empty where nobody said."
+    )
 
 
 class _NetworkCommand(NetworkSerializer):
@@ -66,7 +68,7 @@ class NetworkChange(ItemChange, _NetworkCommand):
 
 
 class ImageSerializer(ItemSerializer):
-    operating_system = seen()
+    operating_system = read_only_text()
 
 
 class _ImageCommand(ImageSerializer):

@@ -3,15 +3,15 @@
 from rest_framework import serializers
 
 from config.edge.serializers import StrictSerializer, Text
-from fleets.api.serializers import organization, organization_to_be, seen
+from fleets.api.serializers import organization, organization_to_be, read_only_text
 from fleets.models import ApplicationMembership, FleetMembership, GroupMembership, TechnicalUser
 
 
 class OwnerSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     organization = organization()
-    slug = seen()
-    name = seen()
+    slug = read_only_text()
+    name = read_only_text()
     created_at = serializers.DateTimeField(read_only=True)
 
 
@@ -32,7 +32,7 @@ class Closing(StrictSerializer):
 
 
 class FleetSerializer(OwnerSerializer):
-    path = seen(help_text="Where entries and grants name it.")
+    path = read_only_text(help_text="Where entries and grants name it.")
 
 
 class FleetOpening(OwnerOpening, FleetSerializer):
@@ -56,7 +56,7 @@ class GroupChange(OwnerChange, GroupSerializer):
 
 
 class ApplicationSerializer(OwnerSerializer):
-    description = seen()
+    description = read_only_text()
 
 
 class ApplicationOpening(OwnerOpening, ApplicationSerializer):
@@ -72,14 +72,14 @@ class ApplicationChange(OwnerChange, ApplicationSerializer):
 
 class BelongingSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
-    organization = seen("owner.organization.slug")
-    username = seen("user.username")
-    name = seen("user.name")
+    organization = read_only_text("owner.organization.slug")
+    username = read_only_text("user.username")
+    name = read_only_text("user.name")
     joined_at = serializers.DateTimeField(read_only=True)
 
 
 class FleetMemberSerializer(BelongingSerializer):
-    fleet = seen("fleet.slug")
+    fleet = read_only_text("fleet.slug")
     role = serializers.ChoiceField(FleetMembership.Role.choices, read_only=True)
 
 
@@ -93,7 +93,7 @@ class FleetMemberChange(FleetMemberSerializer):
 
 
 class GroupMemberSerializer(BelongingSerializer):
-    group = seen("group.slug")
+    group = read_only_text("group.slug")
     role = serializers.ChoiceField(GroupMembership.Role.choices, read_only=True)
 
 
@@ -107,7 +107,7 @@ class GroupMemberChange(GroupMemberSerializer):
 
 
 class ApplicationMemberSerializer(BelongingSerializer):
-    application = seen("application.slug")
+    application = read_only_text("application.slug")
     role = serializers.ChoiceField(ApplicationMembership.Role.choices, read_only=True)
 
 
@@ -124,10 +124,12 @@ class ApplicationMemberAddition(ApplicationMemberSerializer):
 class TechnicalUserSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True, source="user_id")
     organization = organization()
-    username = seen("user.username")
-    name = seen("user.name")
+    username = read_only_text("user.username")
+    name = read_only_text("user.name")
     kind = serializers.ChoiceField(TechnicalUser.Kind.choices, read_only=True)
-    role = seen(help_text="Of a group or organization: the role that it acts with there. Else empty.")
+    role = read_only_text(
+        help_text="Of a group or organization: the role that it acts with there. Else empty."
+    )
     owner = serializers.SerializerMethodField(
         help_text="Slug of the fleet, group or application that it stands for."
     )

@@ -64,7 +64,7 @@ class OwnerViewSet(EstateViewSet):
 
     kind: ClassVar[type[Fleet | Group | Application]]
 
-    def seen(self, key: str) -> Any:
+    def visible_owner(self, key: str) -> Any:
         """The open owner of that id. A fleet is there for whom it is in reach of; for the others a scope decides for
         tokens, which is said, and visibility for people."""
         rows: Any = self.kind.objects.filter(closed_at=None)
@@ -96,7 +96,7 @@ class Owners(OwnerViewSet):
         return self.listed(rows.select_related("organization"), self.written)
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        return self._answer(self.seen(pk))
+        return self._answer(self.visible_owner(pk))
 
     def create(self, request: Request) -> Response:
         return self._open(request, self.organization_of_body(Scope.PERMISSIONS_MANAGE))
@@ -110,7 +110,7 @@ class Owners(OwnerViewSet):
         return self._answer(verb(organization, **values, by=self.access), 201)
 
     def partial_update(self, request: Request, pk: str) -> Response:
-        owner = self.seen(pk)
+        owner = self.visible_owner(pk)
         command, verb = self.change
         values = self.body(command)
         self.conditional(owner)
@@ -119,7 +119,7 @@ class Owners(OwnerViewSet):
         return self._answer(owner)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        owner = self.seen(pk)
+        owner = self.visible_owner(pk)
         values = self.body(Closing)
         self.conditional(owner)
         self.closing(owner, **values, by=self.access)
@@ -228,7 +228,7 @@ class OwnerMembers(OwnerViewSet):
         self.require_sight_of_people(owner.organization_id, policy.place_of(owner))
 
     def _owner(self) -> Any:
-        return self.seen(self.kwargs[f"{self.model.owner_column}_id"])
+        return self.visible_owner(self.kwargs[f"{self.model.owner_column}_id"])
 
     def _rows(self) -> QuerySet[Any]:
         column = self.model.owner_column

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from config.edge.serializers import StrictSerializer, Text
-from fleets.api.serializers import organization, organization_to_be, seen
+from fleets.api.serializers import organization, organization_to_be, read_only_text
 from fleets.models import NAME, AclEntry
 from fleets.paths import MAX_LENGTH
 from fleets.scopes import Scope, parse_scopes
@@ -36,8 +36,8 @@ class RoleSerializer(StrictSerializer):
     """A built-in role, or one of an organization's own."""
 
     id = serializers.UUIDField(read_only=True, allow_null=True, help_text="Null: built in.")
-    organization = seen(allow_null=True, help_text="Its slug. Null: built in.")
-    name = seen()
+    organization = read_only_text(allow_null=True, help_text="Its slug. Null: built in.")
+    name = read_only_text()
     scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
     scopes_at_root = serializers.ListField(
         child=serializers.CharField(), read_only=True, help_text="What it gives by an entry at `/`."
@@ -69,8 +69,8 @@ class Path(serializers.CharField):
 class EntrySerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     organization = organization()
-    path = seen(help_text="`/vms/<vmid>` is stored as the path of the machine that bears it.")
-    role = seen()
+    path = read_only_text(help_text="`/vms/<vmid>` is stored as the path of the machine that bears it.")
+    role = read_only_text()
     propagate = serializers.BooleanField(read_only=True, help_text="Whether it holds below the path too.")
     user = serializers.SerializerMethodField(help_text="The username of a person or technical user, or null.")
     group = serializers.SerializerMethodField(help_text="The slug of a group, or null.")

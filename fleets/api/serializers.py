@@ -30,7 +30,7 @@ class Number(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
-def seen(source: str = "", **options: Any) -> serializers.CharField:
+def read_only_text(source: str = "", **options: Any) -> serializers.CharField:
     """A text of the representation."""
     if source:
         options["source"] = source
@@ -38,7 +38,7 @@ def seen(source: str = "", **options: Any) -> serializers.CharField:
 
 
 def organization() -> serializers.CharField:
-    return seen("organization.slug", help_text="The organization's slug.")
+    return read_only_text("organization.slug", help_text="The organization's slug.")
 
 
 def organization_to_be() -> serializers.CharField:
@@ -57,9 +57,9 @@ class Suspension(StrictSerializer):
 
 class OrganizationSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
-    organization = seen("slug", help_text="Its own slug.")
-    slug = seen()
-    name = seen()
+    organization = read_only_text("slug", help_text="Its own slug.")
+    slug = read_only_text()
+    name = read_only_text()
     policy = Policy(help_text="What it lays down for its tokens.")
     created_at = serializers.DateTimeField(read_only=True)
 
@@ -96,8 +96,8 @@ class OrganizationChange(OrganizationSerializer):
 class MemberSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     organization = organization()
-    username = seen("user.username")
-    name = seen("user.name")
+    username = read_only_text("user.username")
+    name = read_only_text("user.name")
     role = serializers.ChoiceField(Membership.Role.choices, read_only=True)
     joined_at = serializers.DateTimeField(read_only=True)
     suspended_at = serializers.DateTimeField(read_only=True, allow_null=True)
@@ -120,8 +120,8 @@ class InvitationSerializer(StrictSerializer):
 
     id = serializers.UUIDField(read_only=True)
     organization = organization()
-    username = seen("user.username")
-    name = seen("user.name")
+    username = read_only_text("user.username")
+    name = read_only_text("user.name")
     created_at = serializers.DateTimeField(read_only=True)
     expires_at = serializers.DateTimeField(read_only=True, help_text="Until then the link works.")
 
@@ -167,8 +167,8 @@ class ConfigurationSerializer(StrictSerializer):
 class MachineSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     organization = organization()
-    fleet = seen("fleet.slug", help_text="The fleet's slug.")
-    name = seen()
+    fleet = read_only_text("fleet.slug", help_text="The fleet's slug.")
+    name = read_only_text()
     vmid = serializers.IntegerField(read_only=True, allow_null=True)
     kind = serializers.ChoiceField(Machine.Kind.choices, read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
@@ -204,7 +204,7 @@ class MachineActionSerializer(StrictSerializer):
     """Without who asked: a fleet's controller reads these with a fleet token, which sees no people."""
 
     id = serializers.UUIDField(read_only=True)
-    organization = seen("machine.organization.slug")
+    organization = read_only_text("machine.organization.slug")
     machine = serializers.UUIDField(read_only=True, source="machine_id")
     action = serializers.ChoiceField(MachineAction.Action.choices, read_only=True)
     state = serializers.ChoiceField(MachineAction.State.choices, read_only=True)
@@ -219,11 +219,11 @@ class MachineActionRequest(MachineActionSerializer):
 
 
 class ScopeSerializer(StrictSerializer):
-    organization = seen(allow_null=True, help_text="Null: built in.")
-    name = seen()
-    area = seen()
+    organization = read_only_text(allow_null=True, help_text="Null: built in.")
+    name = read_only_text()
+    area = read_only_text()
     risk = serializers.ChoiceField(
         ["low", "medium", "high"], read_only=True, help_text="In the organization: its policy can raise it."
     )
     built_in_risk = serializers.ChoiceField(["low", "medium", "high"], read_only=True)
-    description = seen()
+    description = read_only_text()

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 from rest_framework.serializers import Serializer
 
 from approvals import decisions, requests
-from approvals.api.serializers import Approval, ApprovalSerializer, Rejection, Seen, Withdrawal
+from approvals.api.serializers import Approval, ApprovalSerializer, Rejection, StandingRequest, Withdrawal
 from approvals.models import ApprovalRequest
 from approvals.standing import standings
 from approvals.subjects import handler_of
@@ -79,8 +79,8 @@ class Command(OperatorCommand):
         if options["organization"] is not None:
             rows = rows.filter(organization=named.organization(options["organization"]))
         found = list(rows[:MOST_LISTED])
-        seen = standings(found, by)
-        shown = [dict(ApprovalSerializer(Seen(row, seen[row.pk])).data) for row in found]
+        standing = standings(found, by)
+        shown = [dict(ApprovalSerializer(StandingRequest(row, standing[row.pk])).data) for row in found]
         lines = [
             f"{each['id']}  {each['organization']}  {each['kind']}  {each['subject']['label']}  {each['risk']} risk  "
             f"by {each['requested_by']}  {each['granted']} of {each['needed']}  until {each['expires_at']}"
@@ -90,7 +90,8 @@ class Command(OperatorCommand):
         self.answer(shown, "\n".join(lines) or nothing, options)
 
     def _show(self, request: ApprovalRequest, by: Access, options: Options) -> None:
-        shown = dict(ApprovalSerializer(Seen(request, standings([request], by)[request.pk])).data)
+        standing = standings([request], by)[request.pk]
+        shown = dict(ApprovalSerializer(StandingRequest(request, standing)).data)
         lines = [f"{name:14}{shown[name] if shown[name] not in (None, '') else '-'}" for name in TOLD]
         lines += [f"{'subject':14}{shown['subject']['label']}"]
         lines += [f"{'approvals':14}{shown['granted']} of {shown['needed']}"]
