@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from audit.actions import Action
 from config.edge.facts import Cell, Section, written_to_the_second
 from tokens import history
 from tokens.history import Change
@@ -28,8 +29,16 @@ def timeline_of(row: Token) -> Section:
 
 def _words(change: Change) -> list[str]:
     """What became what; of a request what it asks for."""
-    asked: list[str] = change.event.data.get("diff_words", [])
+    data = change.event.data
+    if change.event.action == Action.TOKEN_EXPIRY_ANNOUNCED:
+        return [_announced(data["days"], by_policy=data.get("by_policy", False))]
+    asked: list[str] = data.get("diff_words", [])
     return [_told(name, *pair) for name, pair in sorted(change.changes.items())] or asked
+
+
+def _announced(days: int, *, by_policy: bool) -> str:
+    when = f"it expires within {days} day{'s'[days == 1 :]}"
+    return f"{when}, as long as the organization lets tokens live" if by_policy else when
 
 
 def _told(name: str, before: Any, after: Any) -> str:

@@ -293,6 +293,11 @@ class Token(models.Model):
                 condition=Q(status__in=["active", "disabled"], expired_at=None),
             ),
             models.Index(
+                fields=["organization", "approved_at"],
+                name="token_by_approval",
+                condition=Q(status__in=["active", "disabled"], expired_at=None),
+            ),
+            models.Index(
                 fields=["organization", "last_used_at"],
                 name="token_by_last_use",
                 condition=Q(status="active"),
