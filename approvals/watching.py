@@ -3,15 +3,13 @@
 Out of time they can't be decided, whether this runs or not.
 """
 
-import logging
 from collections.abc import Callable
 
 from approvals import requests
 from approvals.models import ApprovalRequest, ApprovalRequestQuerySet
-from config.edge.refusals import Conflict
+from config.edge import rounds
 from fleets.access import system
 
-log = logging.getLogger("tokenhouse.approvals")
 BATCH = 500  # requests of one run
 WATCH = system("approvals")
 
@@ -23,12 +21,5 @@ def watch() -> None:
 
 
 def each(rows: ApprovalRequestQuerySet, act: Callable[[ApprovalRequest], object]) -> None:
-    """A batch of them, the oldest end first. One that was moved on meanwhile, or fails, holds up no other."""
-    for request in rows.order_by("expires_at", "pk")[:BATCH]:
-        try:
-            act(request)
-        except Conflict as refusal:  # somebody was faster
-            log.info("a request had moved on", extra={"request": str(request.pk), "code": refusal.code})
-        except Exception as error:  # of which only its kind is told: it may repeat what it read
-            told = {"request": str(request.pk), "error": type(error).__name__}
-            log.error("a request could not be moved on", extra=told)
+    """A batch of them, the oldest end first. One that was moved on meanwhile, or fails, takes nobody's place."""
+    rounds.each(rows.order_by("expires_at", "pk"), act, what="request", most=BATCH)

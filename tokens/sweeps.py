@@ -15,6 +15,7 @@ from audit.actions import Action
 from audit.models import Event
 from audit.trail import record, record_all
 from audit.verbs import verb
+from config.edge import rounds
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.ids import first_uuid7
@@ -47,7 +48,10 @@ def record_overlap_ends() -> int:
 def record_emergency_ends() -> int:
     """The windows whose own timer was lost."""
     by = system("timers")
-    return sum(emergency.record_end(window, by=by) for window in emergency.due(now())[: _batch()])
+    windows = emergency.due(now())
+    return rounds.each(
+        windows, lambda window: emergency.record_end(window, by=by), what="window", most=_batch()
+    )
 
 
 def disable_unused() -> int:

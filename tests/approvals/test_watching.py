@@ -100,5 +100,20 @@ def test_one_that_fails_for_any_reason_holds_up_no_other_and_is_told(
     assert "words" not in caplog.text
 
 
+def test_those_that_fail_for_ever_do_not_fill_the_batch(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "BATCH", 2)
+    failing = [waiting(-5, -1).pk for _ in range(3)]
+    others = [waiting(-5, 0) for _ in range(3)]
+
+    def act(request: ApprovalRequest) -> None:
+        if request.pk in failing:
+            raise LookupError
+        requests.lapse(request, by=watching.WATCH)
+
+    watching.each(ApprovalRequest.objects.overdue(), act)
+
+    assert [ApprovalRequest.objects.get(pk=row.pk).status for row in others] == ["lapsed", "lapsed", "open"]
+
+
 def test_the_checks_know_a_handler_for_every_kind() -> None:
     call_command("check", "--tag", "compatibility")

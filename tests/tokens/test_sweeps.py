@@ -9,6 +9,7 @@ import time_machine
 from django.db import connection
 
 from audit.models import OutboxRow
+from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.redis import state
 from fleets import currency
@@ -154,6 +155,27 @@ def test_windows_whose_timer_was_lost_are_ended_by_the_sweep(issued: Issued, wor
     assert not EmergencyAccess.objects.filter(ended_at=None).exists()
     assert not Token.objects.exclude(open_emergency=None).exists()
     assert_hold()
+
+
+def test_a_window_that_can_not_be_recorded_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    boss = fresh_session(make_superuser())
+    tokens = [make_token(world.edge, "machines:read").token for _ in range(2)]
+    windows = [emergency.start(token, hours=1, reason="An outage.", by=boss) for token in tokens]
+    record_end = emergency.record_end
+
+    def fails_once(window: EmergencyAccess, *, by: Access) -> bool:
+        if window.pk == windows[0].pk:
+            raise LookupError("words that stay here")
+        return record_end(window, by=by)
+
+    monkeypatch.setattr(emergency, "record_end", fails_once)
+    with time_machine.travel(now() + timedelta(hours=1)):
+        assert sweeps.record_emergency_ends() == 1
+
+    assert EmergencyAccess.objects.get(ended_at=None) == windows[0]
+    assert "words" not in caplog.text
 
 
 # Unused tokens
