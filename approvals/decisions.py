@@ -14,6 +14,7 @@ from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, Invalid
 from fleets import currency, deciders
 from fleets.organization_policy import policy_of
+from fleets.scopes import Risk
 
 
 @verb(Action.APPROVAL_GRANTED)
@@ -37,6 +38,7 @@ def approve(
         requests.replace_diff(fresh, handler.narrow(fresh, narrowed, by))
     _vote(fresh, Decision.Verdict.APPROVE, comment, by)
     granted = _void_what_fell(fresh, behind)
+    _need_no_fewer(fresh)
     data = {**requests.event_data(fresh), "granted": granted, "narrowed": narrowed is not None}
     record(Action.APPROVAL_GRANTED, by=by, target=fresh, reason=comment, data=data)
     if granted >= fresh.needed:
@@ -85,6 +87,14 @@ def _vote(request: ApprovalRequest, verdict: Decision.Verdict, comment: str, by:
         diff_digest=request.diff_digest,
         decided_at=now(),
     )
+
+
+def _need_no_fewer(request: ApprovalRequest) -> None:
+    """By a policy that became stricter while it waited; one that became weaker leaves it what it was."""
+    now_needed = policy_of(request.organization).approvals_for(Risk(request.risk))
+    if now_needed > request.needed:
+        request.needed = now_needed
+        request.save(update_fields=["needed"])
 
 
 def _void_what_fell(request: ApprovalRequest, behind: Ids) -> int:

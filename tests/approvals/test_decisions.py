@@ -19,8 +19,10 @@ from tests.factories import (
     acting,
     as_stored,
     events,
+    fleet_member,
     last_event,
     make_approver,
+    make_fleet,
     make_member,
     make_organization,
     make_person,
@@ -32,6 +34,9 @@ from tests.factories import (
     operator,
     session,
 )
+from tests.tokens.issuing import issue, wish
+from tests.tokens.waiting import request_of
+from tokens.issuance import Issued
 
 pytestmark = pytest.mark.django_db
 Status = ApprovalRequest.Status
@@ -269,6 +274,30 @@ def test_the_vote_of_who_lost_the_role_is_void(place: Place, loses: str) -> None
     assert request.decisions.get(user=place.ada).voided_at is not None
     assert request.decisions.get(user=place.ben).voided_at is None
     assert approve(request, place.owner).status == Status.APPROVED
+
+
+def test_a_policy_that_asks_for_more_meanwhile_binds_what_waits(place: Place) -> None:
+    issued = executing(place)
+    need_approvals(place.acme, high=2)
+
+    assert approve(request_of(issued), place.ada).status == Status.OPEN
+    assert request_of(issued).needed == 2
+    assert approve(request_of(issued), place.ben).status == Status.APPROVED
+
+
+def test_a_policy_that_asks_for_less_meanwhile_leaves_what_waits_as_it_was(place: Place) -> None:
+    need_approvals(place.acme, high=2)
+    issued = executing(place)
+    need_approvals(place.acme, high=1)
+
+    assert approve(request_of(issued), place.ada).status == Status.OPEN
+    assert approve(request_of(issued), place.ben).status == Status.APPROVED
+
+
+def executing(place: Place) -> Issued:
+    """A token that waits."""
+    edge = make_fleet(place.acme)
+    return issue(session(fleet_member(edge, "manager")), edge, wish("commands:execute"))
 
 
 def test_who_lost_the_role_and_got_it_back_votes_again(place: Place) -> None:
