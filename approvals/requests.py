@@ -18,6 +18,7 @@ from fleets.models import Organization, User
 from fleets.organization_policy import OrganizationPolicy, policy_of
 
 MOST_WORDS = 50  # of a diff, in an event
+MOST_LIVES = 2  # how many times as long as asked for once a request may wait by being rewritten
 
 
 def open_request(
@@ -76,7 +77,8 @@ def rewrite(
     by: Access,
 ) -> None:
     """For verbs that hold the subject's lock: what waits has changed, and so has why, where a reason is given. Votes on
-    what it was are void, and who changed it is behind it too. Conflict where too few others could decide then."""
+    what it was are void, who changed it is behind it too, and there is time again to decide, within `MOST_LIVES`.
+    Conflict where too few others could decide then."""
     request = currency.lock(request)
     require_waiting(request)
     rules = policy_of(request.organization)
@@ -87,7 +89,9 @@ def rewrite(
     currency.claim(request, status=ApprovalRequest.Status.OPEN)
     replace_diff(request, proposal)
     request.needed, request.reason = needed, reason if has_words(reason) else request.reason
-    request.save(update_fields=["needed", "reason"])
+    last = request.opened_at + MOST_LIVES * rules.request_lifetime
+    request.expires_at = max(request.expires_at, min(now() + rules.request_lifetime, last))
+    request.save(update_fields=["needed", "reason", "expires_at"])
     record(Action.APPROVAL_REWRITTEN, by=by, target=request, reason=reason, data=event_data(request))
     announcements.opened(request)
 

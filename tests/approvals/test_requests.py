@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.db import IntegrityError, transaction
 
 from approvals import decisions, requests
@@ -334,6 +335,22 @@ def test_a_rewritten_request_says_why_it_is_what_it_is_now(place: Place, given: 
     request.refresh_from_db()
     assert request.reason == kept
     assert last_event(action="approval.rewritten").reason == given
+
+
+def test_who_decides_has_time_again_for_what_was_rewritten_but_not_for_ever(place: Place) -> None:
+    request = make_request(place.acme, by=place.admin)
+    opened, day = request.opened_at, timedelta(days=1)
+
+    def end_after(days: float) -> float:
+        proposal = Proposal(Risk.HIGH, {**request.diff, "at": days})
+        with time_machine.travel(opened + days * day), transaction.atomic():
+            requests.rewrite(request, proposal, needed=1, originators=frozenset(), by=session(place.admin))
+        request.refresh_from_db()
+        return round((request.expires_at - opened) / day, 2)
+
+    assert [end_after(days) for days in (0, 1, 2.99, 5, 5.9)] == [3, 4, 5.99, 6, 6]
+    with pytest.raises(IllegalMove):
+        end_after(6)
 
 
 def test_who_rewrites_a_request_is_behind_it_and_others_must_be_left(place: Place) -> None:
