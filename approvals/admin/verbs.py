@@ -51,6 +51,7 @@ APPROVE = RowVerb(
     fits=lambda row: row.is_waiting,
     form=ApproveForm,
     template=TEMPLATE,
+    is_bound=False,
 )
 APPROVE_LESS = RowVerb(
     "approve-less",
@@ -64,6 +65,7 @@ APPROVE_LESS = RowVerb(
     fits=has_parts,
     form=ApproveLessForm,
     template=TEMPLATE,
+    is_bound=False,
 )
 REJECT = RowVerb(
     "reject",
@@ -76,6 +78,7 @@ REJECT = RowVerb(
     form=RejectForm,
     template=TEMPLATE,
     is_grave=True,
+    is_bound=False,
 )
 WITHDRAW = RowVerb(
     "withdraw",
@@ -87,4 +90,5 @@ WITHDRAW = RowVerb(
     fits=lambda row: row.is_waiting,
     form=ReasonForm,
     template=TEMPLATE,
+    is_bound=False,
 )

@@ -100,6 +100,7 @@ class WebhookAdmin(RevealingAdmin):
             lambda row: f"Sends nothing more to {row}. What it is owed is dropped. This can’t be undone.",
             "The webhook is removed.",
             is_grave=True,
+            is_bound=False,
         ),
     )
 

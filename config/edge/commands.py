@@ -116,6 +116,9 @@ class RowVerb:
     template: str = "admin/command.html"
     is_grave: bool = False
     needs_fresh_check: bool = False  # the password is asked for again where that was longer ago
+    is_bound: bool = (
+        True  # to what its page showed; False: it only takes away, or its form says what was seen
+    )
 
 
 @dataclass(frozen=True)

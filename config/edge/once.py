@@ -29,10 +29,22 @@ def key_field() -> forms.CharField:
 
 def claimed(request: HttpRequest, by: Access) -> Claim:
     """Make the form's key the claim of the verb that follows. Its fingerprint is the address alone."""
-    key = parsed_uuid(request.POST.get(FIELD, ""))
-    if key is None:
+    claim = _claim(request, by)
+    if claim is None:
         raise Invalid("The form is incomplete. Load the page again.")
-    text = f"{request.method} {request.path}"
-    claim = Claim(f"{by.actor.type}:{by.actor.id}", f"form:{key}", hashlib.sha256(text.encode()).hexdigest())
     context.current().idempotency = claim
     return claim
+
+
+def was_sent(request: HttpRequest, by: Access) -> bool:
+    """Whether this form was sent before, and did what it asks for."""
+    claim = _claim(request, by)
+    return claim is not None and claim.earlier() is not None
+
+
+def _claim(request: HttpRequest, by: Access) -> Claim | None:
+    key = parsed_uuid(request.POST.get(FIELD, ""))
+    if key is None:
+        return None
+    text = f"{request.method} {request.path}"
+    return Claim(f"{by.actor.type}:{by.actor.id}", f"form:{key}", hashlib.sha256(text.encode()).hexdigest())

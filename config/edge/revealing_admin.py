@@ -13,7 +13,7 @@ from config.edge import context, once
 from config.edge.access import Access, access_of
 from config.edge.commands import CommandForm, RowVerb
 from config.edge.idempotency import Replayed
-from config.edge.scoped_admin import NOT_EVERYWHERE, ScopedAdmin
+from config.edge.scoped_admin import NOT_EVERYWHERE, Asked, ScopedAdmin
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class RevealingAdmin(ScopedAdmin):
     def claim(self, request: HttpRequest, data: dict[str, Any], by: Access) -> None:
         if once.FIELD in data:
             once.claimed(request, by)
+
+    def changed_meanwhile(self, request: HttpRequest, asked: Asked) -> HttpResponse:
+        """Where this very form has changed the row, it was sent again."""
+        if once.FIELD in asked.form.fields and once.was_sent(request, asked.by):
+            return self.already(request)
+        return super().changed_meanwhile(request, asked)
 
     def already(self, request: HttpRequest) -> HttpResponse:
         """A form that was sent again: what it did is done, and its secret is not shown a second time."""

@@ -5,7 +5,7 @@ what will happen and does it on POST. Nothing is deleted, nothing edited in a li
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -38,6 +38,7 @@ else:
     AnyPaginator = Paginator
 
 COUNTED = 10_000  # rows; a list that is longer is not counted to its end
+CHANGED_MEANWHILE = "It was changed meanwhile, so nothing of what you sent was done. Here is what holds now."
 NOT_EVERYWHERE = "Done. Not every server could be told yet; that is tried again until it holds everywhere."
 
 
@@ -59,6 +60,15 @@ class Asked:
     by: Access
     form: CommandForm
     frame: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """What the page holds of the row, hidden, to be sent with the form; empty where it need not be."""
+        return str(getattr(self.row, "version", "")) if self.verb.is_bound else ""
+
+    def is_stale(self, request: HttpRequest) -> bool:
+        """Whether the form was not filled from the row as it is."""
+        return bool(self.version) and request.POST.get("version") != self.version
 
 
 class ScopedAdmin(ModelAdmin):
@@ -250,7 +260,11 @@ class ScopedAdmin(ModelAdmin):
         form = verb.form(request.POST if is_sent else None, by=by, row=row)
         frame = self.frame(request)  # before the verb: afterwards nothing may fail the answer
         asked = Asked(verb, row, by, form, frame)
-        return self.sent(request, asked) if is_sent else self.verb_page(request, asked)
+        if not is_sent:
+            return self.verb_page(request, asked)
+        if asked.is_stale(request) and verb.may(by, row):  # else the verb refuses, and records it
+            return self.changed_meanwhile(request, asked)
+        return self.sent(request, asked)
 
     def sent(self, request: HttpRequest, asked: Asked) -> HttpResponse:
         """Does the verb; what it refuses is said on the page that asks."""
@@ -261,7 +275,15 @@ class ScopedAdmin(ModelAdmin):
             return self.answer(request, verb, row, went.result, asked.frame)
         return self.verb_page(request, asked, went.status)
 
-    def verb_page(self, request: HttpRequest, asked: Asked, status: int = 200) -> HttpResponse:
+    def changed_meanwhile(self, request: HttpRequest, asked: Asked) -> HttpResponse:
+        """The form anew, filled from what holds now. Of what was sent only the reason stays."""
+        form = asked.verb.form(by=asked.by, row=asked.row)
+        form.initial["reason"] = request.POST.get("reason", "")
+        return self.verb_page(request, replace(asked, form=form), 409, CHANGED_MEANWHILE)
+
+    def verb_page(
+        self, request: HttpRequest, asked: Asked, status: int = 200, refusal: str = ""
+    ) -> HttpResponse:
         """The page that asks, for who may do it. `status` says that somebody did, in vain."""
         verb, row = asked.verb, asked.row
         if status == 200 and not verb.may(asked.by, row):
@@ -273,7 +295,9 @@ class ScopedAdmin(ModelAdmin):
             frame=asked.frame,
             title=f"{verb.label}: {row}",
             row=row,
+            refusal=refusal,
             says=verb.says(row),
+            version=asked.version,
             form=asked.form,
             button=verb.button or verb.label,
             is_grave=verb.is_grave,

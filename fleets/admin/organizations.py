@@ -165,6 +165,7 @@ class MembershipAdmin(ScopedAdmin):
             "They are suspended.",
             fits=lambda row: row.suspended_at is None,
             form=ReasonForm,
+            is_bound=False,
         ),
         RowVerb(
             "resume",
@@ -201,6 +202,7 @@ class MembershipAdmin(ScopedAdmin):
             "The invitation is withdrawn.",
             fits=lambda row: bool(waiting_invitation(row)),
             is_grave=True,
+            is_bound=False,
         ),
         RowVerb(
             "remove",
@@ -214,6 +216,7 @@ class MembershipAdmin(ScopedAdmin):
             "They have left.",
             form=ReasonForm,
             is_grave=True,
+            is_bound=False,
         ),
     )
 

@@ -55,6 +55,7 @@ def removing(call: Callable[..., None], what: str, meaning: str) -> RowVerb:
         lambda row: f"{row.user} leaves {row.owner}. {meaning}",
         f"They have left the {what}.",
         is_grave=True,
+        is_bound=False,
     )
 
 

@@ -154,6 +154,7 @@ def closing(call: Callable[..., Any], what: str, takes: Callable[[Any], str]) ->
         f"The {what} is closed.",
         form=ReasonForm,
         is_grave=True,
+        is_bound=False,
     )
 
 

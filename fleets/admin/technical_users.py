@@ -83,6 +83,7 @@ class TechnicalUserAdmin(ScopedAdmin):
             fits=was_made,
             form=ReasonForm,
             is_grave=True,
+            is_bound=False,
         ),
     )
 

@@ -223,5 +223,10 @@ class TechnicalUser(models.Model):
         """What it stands for, if that can close."""
         return self.fleet or self.group or self.application
 
+    @property
+    def version(self) -> int:
+        """That of who acts."""
+        return self.user.version
+
     def audit_target(self) -> Target:
         return Target("technical_user", str(self.user_id), self.user.username, self.organization_id)

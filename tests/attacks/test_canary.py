@@ -29,7 +29,7 @@ from audit.models import Event
 from config.edge.refusals import Unavailable
 from fleets.models import Organization, User
 from fleets.scopes import parse_scopes
-from tests import factories
+from tests import factories, pages
 from tests.attacks import needles
 from tests.attacks.doors import CARRIERS, DOORS, Shown
 from tests.attacks.estate import Estate
@@ -211,9 +211,11 @@ def _in_the_admin(walked: Walk, client: httpx.Client, user: User) -> None:
     walked.again(client.post(add, data=form), 409)
     pk = text[4:20]
     walked.again(client.get("/api/v1/whoami/", headers=_headers(text)), 200)
-    rotation = {"once": str(uuid4()), "overlap": "0", "csrfmiddlewaretoken": token}
-    walked.once(client.post(f"/admin/tokens/token/{pk}/rotate/", data=rotation))
-    walked.again(client.post(f"/admin/tokens/token/{pk}/rotate/", data=rotation), 409)
+    rotate = f"/admin/tokens/token/{pk}/rotate/"
+    hidden = pages.hidden_in(client.get(rotate).text)
+    rotation = {"once": str(uuid4()), "overlap": "0", "csrfmiddlewaretoken": token, **hidden}
+    walked.once(client.post(rotate, data=rotation))
+    walked.again(client.post(rotate, data=rotation), 409)
     for page in (
         "/admin/",
         "/admin/tokens/token/",

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit import outbox
@@ -14,9 +13,10 @@ from audit.models import OutboxRow, WebhookDelivery, WebhookEndpoint
 from config.edge import once
 from config.edge.clock import at, now
 from fleets import organizations
-from fleets.models import Organization, User
+from fleets.models import Organization
 from tests.audit.listening import LOOPBACK, deliver, listen
 from tests.factories import events, make_organization, make_superuser, member, operator, owner_of
+from tests.pages import browser
 from tests.servers.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
@@ -28,12 +28,6 @@ MAIL = "/admin/audit/outboxrow/"
 @pytest.fixture
 def acme() -> Organization:
     return make_organization("acme")
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def text_of(response: Any) -> str:

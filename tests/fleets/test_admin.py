@@ -17,6 +17,7 @@ from config.edge.scoped_admin import ScopedAdmin
 from fleets import mail, membership
 from fleets.models import Fleet, FleetMembership, Group, Machine, Membership, Organization, User
 from tests import factories
+from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/admin/login/"
@@ -35,12 +36,6 @@ def owner(organization: Organization) -> User:
 @pytest.fixture
 def fleet(organization: Organization) -> Fleet:
     return factories.make_fleet(organization, "edge")
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def with_password(user: User, password: str = factories.PASSWORD) -> User:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from fleets import inventory
@@ -20,6 +19,7 @@ from fleets.models import (
 )
 from tests import factories
 from tests.factories import events, last_event
+from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
 PAGES = {"machinetemplate": MachineTemplate, "network": Network, "image": Image}
@@ -39,12 +39,6 @@ def acme() -> Organization:
 @pytest.fixture
 def owner(acme: Organization) -> User:
     return factories.owner_of(acme)
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def page_of(row: Any, name: str = "change") -> str:

@@ -40,6 +40,7 @@ from tests.factories import (
     session_client,
     token_client,
 )
+from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
 INVITATIONS = f"{API}invitations/"
@@ -522,8 +523,7 @@ def make_username() -> str:
 
 
 def test_the_member_s_page_shows_the_invitation_and_resends_and_withdraws_it(acme: Organization) -> None:
-    invitation, client = invite(acme), Client()
-    client.force_login(owner_of(acme))
+    invitation, client = invite(acme), browser(owner_of(acme))
     page = f"/admin/fleets/membership/{Membership.objects.get(user=invitation.user).pk}/"
 
     shown = client.get(f"{page}change/")

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from fleets.models import Application, Fleet, Group, Organization, TechnicalUser, User
 from tests import factories
 from tests.factories import events, last_event
+from tests.pages import browser
 from tokens.models import Token
 
 pytestmark = pytest.mark.django_db
@@ -25,12 +25,6 @@ each_kind = pytest.mark.parametrize("kind", MAKE)
 @pytest.fixture
 def acme() -> Organization:
     return factories.make_organization("acme")
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def page_of(row: Any, name: str = "change") -> str:

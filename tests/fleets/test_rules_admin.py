@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from fleets.models import AclEntry, Organization, OrganizationRole, User
 from tests import factories
 from tests.factories import events, last_event
+from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
 ROLES, ENTRIES = "/admin/fleets/organizationrole/", "/admin/fleets/aclentry/"
@@ -23,12 +23,6 @@ def acme() -> Organization:
 @pytest.fixture
 def owner(acme: Organization) -> User:
     return factories.owner_of(acme)
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def page_of(row: Any, name: str = "change") -> str:

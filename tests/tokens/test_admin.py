@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import Event
 from fleets.models import Fleet, Organization, User
 from tests import factories
+from tests.pages import browser
 from tokens import lifecycle
 from tokens.issuance import Issued
 from tokens.models import Token
@@ -50,12 +51,6 @@ def manager(fleet: Fleet) -> User:
 @pytest.fixture
 def issued(fleet: Fleet) -> Issued:
     return factories.make_token(fleet, "machines:read")
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def page_of(token: Token, name: str = "change") -> str:

@@ -21,9 +21,10 @@ from tests.factories import (
     make_token,
     operator,
 )
+from tests.pages import browser
 from tests.tokens.conftest import World
 from tests.tokens.owning import KINDS, Owning, owning
-from tests.tokens.test_admin import ADD, LIST, browser, form, names_in, page_of, secrets_in
+from tests.tokens.test_admin import ADD, LIST, form, names_in, page_of, secrets_in
 from tokens.models import Token
 
 

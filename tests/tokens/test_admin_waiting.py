@@ -4,23 +4,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.test import Client
 
 from approvals.models import ApprovalRequest
 from fleets.models import User
 from tests.factories import events, fleet_member, make_token
+from tests.pages import browser
 from tests.tokens.conftest import World
 from tests.tokens.issuing import present
 from tokens.models import Token
 
 LIST = "/admin/tokens/token/"
 ADD = f"{LIST}add/?for=acme/fleet:edge"
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def form(**fields: Any) -> dict[str, Any]:

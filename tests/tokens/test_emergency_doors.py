@@ -21,6 +21,7 @@ from tests.factories import (
     session_client,
     token_client,
 )
+from tests.pages import browser
 from tests.performance.test_query_counts import queries
 from tests.tokens.conftest import World
 from tokens.issuance import Issued
@@ -171,8 +172,7 @@ def test_the_list_asks_the_database_as_often_for_three_windows_as_for_one(issued
 def test_the_page_of_a_token_has_a_danger_zone_for_superusers(
     issued: Issued, root: User, world: World
 ) -> None:
-    client = Client()
-    client.force_login(root)
+    client = browser(root)
     grow_stale()
     start, stop = page(issued, "start-emergency"), page(issued, "stop-emergency")
 
@@ -209,8 +209,7 @@ def test_the_page_of_a_token_has_a_danger_zone_for_superusers(
 
 
 def test_the_pages_say_when_a_second_window_is_not_to_be(issued: Issued, root: User) -> None:
-    client = Client()
-    client.force_login(root)
+    client = browser(root)
     client.post(page(issued, "start-emergency"), {"hours": "8", "reason": WHY})
 
     answer = client.post(page(issued, "start-emergency"), {"hours": "1", "reason": WHY})

@@ -14,6 +14,7 @@ from fleets import organizations
 from fleets.models import Organization, SignedInSession
 from fleets.organization_policy import ROLES, policy_of
 from fleets.scopes import Scope
+from tests import pages
 from tests.factories import events, last_event, make_token, member, operator
 from tests.tokens.conftest import World
 from tokens.kinds import Kind
@@ -24,9 +25,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def browser(world: World) -> Client:
-    client = Client()
-    client.force_login(world.owner)
-    return client
+    return pages.browser(world.owner)
 
 
 def address(world: World) -> str:
@@ -72,7 +71,7 @@ def test_the_form_shows_the_policy_and_the_preview_names_tokens_before_anything_
     assert policy_of(Organization.objects.get(pk=world.acme.pk)).as_json() == policy_of(world.acme).as_json()
     assert events(action="policy.changed") == []
 
-    saved = browser.post(address(world), {**body, "save": str(world.acme.version)}, follow=True)
+    saved = browser.post(address(world), {**body, "save": "yes"}, follow=True)
 
     assert "The policy is changed." in saved.content.decode()
     event = last_event(action="policy.changed")
@@ -86,13 +85,24 @@ def test_the_form_shows_the_policy_and_the_preview_names_tokens_before_anything_
 
 
 def test_what_was_changed_since_the_preview_is_not_saved(world: World, browser: Client) -> None:
-    body = filled(maximum_lifetime_days="30", save=str(world.acme.version))
+    seen = str(world.acme.version)
+    body = filled(maximum_lifetime_days="30", version=seen)
+    preview = browser.post(address(world), body).content.decode()
+    assert f'name="version" value="{seen}"' in preview, "it is sent on"
     organizations.set_policy(world.acme, changes={"default_lifetime_days": 30}, by=operator)
 
-    answers = [browser.post(address(world), {**body, "save": version}) for version in (body["save"], "x")]
+    answers = [
+        browser.post(address(world), {**body, "version": version, **save})
+        for version in (seen, "x")
+        for save in ({}, {"save": "yes"})
+    ]
 
-    assert [answer.status_code for answer in answers] == [409, 409]
-    assert "changed meanwhile" in answers[0].content.decode()
+    assert [answer.status_code for answer in answers] == [409] * 4
+    for answer in answers:
+        text = answer.content.decode()
+        assert "changed meanwhile" in text
+        assert 'name="default_lifetime_days" value="30"' in text
+        assert "would feel it" not in text
     assert policy_of(Organization.objects.get(pk=world.acme.pk)).maximum_lifetime_days is None
 
 
@@ -105,7 +115,7 @@ def test_a_weaker_policy_is_said_to_be_one_and_waits(world: World, browser: Clie
     page = browser.post(address(world), body).content.decode()
     assert "Tokens may live without limit, not for 30 days." in page
     assert "1 other person has to approve it" in " ".join(page.split())
-    saved = browser.post(address(world), {**body, "save": str(world.acme.version)}, follow=True)
+    saved = browser.post(address(world), {**body, "save": "yes"}, follow=True)
 
     assert "waits for approval" in saved.content.decode()
     request = ApprovalRequest.objects.get()
@@ -123,8 +133,7 @@ def test_a_scope_is_raised_and_taken_back_on_the_page(world: World, browser: Cli
     def save(**changes: Any) -> str:
         body = filled(**changes)
         preview = browser.post(address(world), body).content.decode()
-        version = Organization.objects.get(pk=world.acme.pk).version
-        saved = browser.post(address(world), {**body, "save": str(version)}, follow=True)
+        saved = browser.post(address(world), {**body, "save": "yes"}, follow=True)
         assert "The policy is changed." in saved.content.decode()
         return preview + saved.content.decode()
 
@@ -184,5 +193,6 @@ def test_the_pages_take_few_queries(world: World, browser: Client) -> None:
     with CaptureQueriesContext(connection) as form:
         assert browser.get(address(world)).status_code == 200
     with CaptureQueriesContext(connection) as shown:
-        assert browser.post(address(world), filled(networks_required=["high"])).status_code == 200
+        seen = filled(networks_required=["high"], version=str(world.acme.version))
+        assert browser.post(address(world), seen).status_code == 200
     assert max(len(form), len(shown)) <= 15

@@ -56,6 +56,7 @@ STOP = RowVerb(
     "Emergency access has ended.",
     fits=lambda row: emergency.open_window(row) is not None,
     form=ReasonForm,
+    is_bound=False,
 )
 
 

@@ -237,7 +237,6 @@ class GovernedOrganizationAdmin(OrganizationAdmin):
         row, by, form = asked.row, asked.by, asked.form
         assert isinstance(form, PolicyForm)
         if "save" in request.POST:
-            row.version = _number(request.POST["save"])  # as it was when the preview was made
             went = attempt(form, lambda: POLICY.call(row, form.command(), by))
             forget(by)
             if went.is_done:
@@ -276,7 +275,7 @@ class GovernedOrganizationAdmin(OrganizationAdmin):
 
 
 def _sent(request: HttpRequest) -> list[tuple[str, str]]:
-    """What was filled in, to be sent again by the page that asks."""
+    """What was filled in, and of which version, to be sent again by the page that asks."""
     left_out = {"csrfmiddlewaretoken", "save"}
     return [
         (name, value) for name, values in request.POST.lists() if name not in left_out for value in values
@@ -289,8 +288,3 @@ def _why(codes: list[str]) -> Cell:
 
 def _differs(filled: Any, shown: Any) -> bool:
     return set(filled) != set(shown) if isinstance(filled, list) else filled != shown
-
-
-def _number(text: str) -> int:
-    """What is no number is no version that there ever was."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -62,6 +62,7 @@ DISABLE = RowVerb(
     "The token is disabled: it is refused from now on.",
     fits=lambda row: row.status == Token.Status.ACTIVE,
     form=ReasonForm,
+    is_bound=False,
 )
 ENABLE = RowVerb(
     "enable",
@@ -86,4 +87,5 @@ REVOKE = RowVerb(
     fits=is_living,
     form=RevokeForm,
     is_grave=True,
+    is_bound=False,
 )

@@ -1,0 +1,35 @@
+"""The admin's pages as a browser uses them: a form is opened before it is sent, with what is hidden in it."""
+
+import re
+from typing import Any
+
+from django.test import Client
+
+from fleets.models import User
+
+VERB = re.compile(r"/admin/\w+/\w+/[^/]+/[\w-]+/")
+VERSION = re.compile(r'name="version" value="(\d+)"')
+
+
+class Browser(Client):
+    """Sends the version that the page of a verb holds. `Client` sends what it is given, and nothing else."""
+
+    def post(self, path: str, data: Any = None, **extra: Any) -> Any:  # type: ignore[override]
+        sent = dict(data or {})
+        hidden = {} if "version" in sent else self._hidden(path)
+        return super().post(path, {**hidden, **sent}, **extra)
+
+    def _hidden(self, path: str) -> dict[str, str]:
+        return hidden_in(self.get(path).content.decode()) if VERB.fullmatch(path) else {}
+
+
+def hidden_in(page: str) -> dict[str, str]:
+    found = VERSION.search(page)
+    return {"version": found[1]} if found else {}
+
+
+def browser(user: User) -> Browser:
+    """Signed in."""
+    client = Browser()
+    client.force_login(user)
+    return client
