@@ -13,10 +13,17 @@ from tests.factories import make_token, operator
 from tests.tokens.conftest import World
 from tests.tokens.issuing import present, with_status
 from tokens.admin.words import HINTS
-from tokens.hints import hints_of
+from tokens.hints import Hint, hints_of
 from tokens.models import Token
+from tokens.rules import Violation
 
 DAY = timedelta(days=1)
+
+
+def test_each_hint_has_its_words_and_each_finding_its_hint() -> None:
+    widened = {f"widened_by_{by}" for by in Token.Widening.values}
+    assert HINTS.keys() == set(Hint)
+    assert {*Violation, *widened} <= set(Hint)
 
 
 @pytest.mark.parametrize(

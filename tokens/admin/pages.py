@@ -95,7 +95,7 @@ class TokenAdmin(RevealingAdmin):
     # The page of one token
 
     def notes(self, row: Token, by: Access) -> list[str]:
-        return waiting.notes_of(row) + notes_of(row) + [words.HINTS.get(hint, hint) for hint in hints_of(row)]
+        return waiting.notes_of(row) + notes_of(row) + [words.HINTS[hint] for hint in hints_of(row)]
 
     def facts(self, row: Token, by: Access) -> list[Fact]:
         return facts_of(row) + waiting.facts_of(row, by)

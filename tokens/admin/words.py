@@ -7,45 +7,46 @@ from django.utils.timesince import timesince
 from config.edge.clock import now
 from fleets.models import User
 from fleets.scopes import Risk
+from tokens.hints import Hint
 from tokens.kinds import Kind
 from tokens.models import Token
 
 SOON = timedelta(days=7)
 NAMED = 3  # scopes and machines that a list names one by one
 
-HINTS = {
-    "kind_not_allowed": (
+HINTS: dict[str, str] = {
+    Hint.KIND_NOT_ALLOWED: (
         "Every call of it is refused: the organization’s policy lets people of its owner’s role have none of its kind."
     ),
-    "scope_above_ceiling": (
+    Hint.SCOPE_ABOVE_CEILING: (
         "The organization’s policy lets it use only some of its scopes: "
         "the others are more than its owner’s role may have."
     ),
-    "never_not_allowed": (
+    Hint.NEVER_NOT_ALLOWED: (
         "Every call of it is refused: the organization’s policy wants tokens to end. Give it an expiry."
     ),
-    "lifetime_too_long": "It ends before its expiry: the organization’s policy lets no token live so long.",
-    "expired_by_policy": (
+    Hint.LIFETIME_TOO_LONG: "It ends before its expiry: the organization’s policy lets no token live so long.",
+    Hint.EXPIRED_BY_POLICY: (
         "Every call of it is refused: it has lived as long as the organization’s policy lets a token live."
     ),
-    "network_required": (
+    Hint.NETWORK_REQUIRED: (
         "Every call of it is refused: the organization’s policy wants a token of its risk to work from named networks "
         "only."
     ),
-    "open_network": "Its allowed networks are all addresses, which limits nothing.",
-    "no_network_limit": "It works from everywhere. Name the networks from which it is used.",
-    "never_expires": "It never expires. Give it an end, or make sure that somebody rotates it.",
-    "rotation_overdue": "Its rotation is overdue: give it a new secret.",
-    "unused_90_days": "It has not been used for 90 days. Revoke it if nobody needs it.",
-    "widened_by_role": (
+    Hint.OPEN_NETWORK: "Its allowed networks are all addresses, which limits nothing.",
+    Hint.NO_NETWORK_LIMIT: "It works from everywhere. Name the networks from which it is used.",
+    Hint.NEVER_EXPIRES: "It never expires. Give it an end, or make sure that somebody rotates it.",
+    Hint.ROTATION_OVERDUE: "Its rotation is overdue: give it a new secret.",
+    Hint.UNUSED_90_DAYS: "It has not been used for 90 days. Revoke it if nobody needs it.",
+    Hint.WIDENED_BY_ROLE: (
         "It may do more than before: a role that it names, or that whom it acts as was given, gives more. "
         "See whether it shall."
     ),
-    "widened_by_entry": (
+    Hint.WIDENED_BY_ENTRY: (
         "It may do more than before: by an entry that was set, changed or removed, whom it acts as holds more. "
         "See whether it shall."
     ),
-    "machine_gone": "A machine that it was issued for is deregistered; the token no longer reaches it.",
+    Hint.MACHINE_GONE: "A machine that it was issued for is deregistered; the token no longer reaches it.",
 }
 PREVIEWED = {  # what a policy would do to a token
     "kind_not_allowed": "is refused: its owner’s role may have none of its kind",

@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tokens.decision import DerivedStatus
+from tokens.hints import Hint
 from tokens.models import EXTENDED, Token
 
 OWNER_TYPES = ["person", "fleet", "group", "organization", "application", "technical_user"]
@@ -118,7 +119,7 @@ class TokenRepresentation(serializers.Serializer[Any]):
         allow_null=True, help_text="Of its issue while it is pending, else of a change of it that waits."
     )
     emergency_access = serializers.DictField(allow_null=True)
-    hints = serializers.ListField(child=serializers.CharField())
+    hints = serializers.ListField(child=serializers.ChoiceField(choices=list(Hint)))
 
 
 class IssuedToken(TokenRepresentation):
