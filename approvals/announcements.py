@@ -6,7 +6,7 @@ Written when they are sent, from what is true then: nobody is asked about what i
 from typing import Any
 
 from approvals import standing
-from approvals.models import KINDS, ApprovalRequest
+from approvals.models import ApprovalRequest
 from config.edge.access import Access
 from fleets import mail
 from fleets.access import PersonAccess
@@ -91,7 +91,7 @@ def _values(request: ApprovalRequest, reader: User) -> dict[str, Any]:
         "name": str(reader),
         "organization": request.organization.name,
         "subject": request.subject_label,
-        "kind": KINDS[request.kind],
+        "kind": request.kind_in_words,
         "who": str(request.requested_by),
         "reason": request.reason,
         "risk": request.get_risk_display(),

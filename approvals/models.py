@@ -18,12 +18,6 @@ from fleets import currency
 from fleets.models import Membership, Organization, User
 from fleets.scopes import Risk
 
-KINDS = {  # what a request is called; each has a handler in subjects
-    "token_issue": "new token",
-    "token_change": "change of a token",
-    "policy_change": "change of policy",
-}
-
 
 class ApprovalRequestQuerySet(models.QuerySet["ApprovalRequest"]):
     def open(self) -> "ApprovalRequestQuerySet":
@@ -67,6 +61,13 @@ class ApprovalRequestQuerySet(models.QuerySet["ApprovalRequest"]):
 
 class ApprovalRequest(models.Model):
     """Something that waits until enough people agree. `subject_*` say what it is about, as an event does."""
+
+    class Kind(models.TextChoices):
+        """What a request is called; each has a handler in subjects."""
+
+        TOKEN_ISSUE = "token_issue", "new token"
+        TOKEN_CHANGE = "token_change", "change of a token"
+        POLICY_CHANGE = "policy_change", "change of policy"
 
     class Status(models.TextChoices):
         OPEN = "open"
@@ -131,7 +132,11 @@ class ApprovalRequest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{KINDS[self.kind].capitalize()}: {self.subject_label}"
+        return f"{self.kind_in_words.capitalize()}: {self.subject_label}"
+
+    @property
+    def kind_in_words(self) -> str:
+        return str(self.Kind(self.kind).label)
 
     @property
     def is_open(self) -> bool:

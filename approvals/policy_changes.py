@@ -18,7 +18,7 @@ from fleets.paths import ROOT
 from fleets.policy_words import change_in_words
 from fleets.scopes import Risk, Scope
 
-KIND = "policy_change"
+KIND = ApprovalRequest.Kind.POLICY_CHANGE
 
 
 def weaker(organization: Organization, after: OrganizationPolicy, reason: str, by: Access) -> UUID | None:

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Q, QuerySet
 
-from approvals.models import KINDS, ApprovalRequest, Diff, Ids
+from approvals.models import ApprovalRequest, Diff, Ids
 from config.edge.access import Access
 from fleets.scopes import Risk
 
@@ -138,7 +138,7 @@ def digest_of(diff: Diff) -> str:
 
 def check_registered(**_kwargs: Any) -> list[CheckMessage]:
     """Tokenhouse.E013: a subject without a handler, so that requests about it could not be decided."""
-    missing = [kind for kind in KINDS if kind not in _handlers]
+    missing = [kind for kind in ApprovalRequest.Kind if kind not in _handlers]
     if not missing:
         return []
     hint = "Install `approvals` and `tokens`."

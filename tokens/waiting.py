@@ -29,8 +29,8 @@ from tokens.models import Token, TokenSecret
 from tokens.risk import risk_of
 from tokens.spec import Spec, columns_of, own_roles, spec_of
 
-ISSUE = "token_issue"
-CHANGE = "token_change"
+ISSUE = ApprovalRequest.Kind.TOKEN_ISSUE
+CHANGE = ApprovalRequest.Kind.TOKEN_CHANGE
 
 
 def rules_of(organization: Organization) -> OrganizationPolicy:

@@ -13,7 +13,7 @@ from django.utils.timesince import timesince, timeuntil
 from approvals import policy
 from approvals.admin.filters import StandingFilter
 from approvals.admin.verbs import APPROVE, APPROVE_LESS, REJECT, WITHDRAW, standing
-from approvals.models import KINDS, ApprovalRequest
+from approvals.models import ApprovalRequest
 from approvals.standing import standings
 from approvals.subjects import handler_of
 from config.edge import throttling
@@ -139,7 +139,7 @@ class ApprovalRequestAdmin(ScopedAdmin):
         return format_html(
             '{} <span class="quiet">{}</span>{}',
             row.subject_label,
-            KINDS[row.kind],
+            row.kind_in_words,
             "" if row.is_waiting else format_html(" {}", status_mark(row)),
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 import django_filters
 
 from approvals import policy
-from approvals.models import KINDS, ApprovalRequest, ApprovalRequestQuerySet
+from approvals.models import ApprovalRequest, ApprovalRequestQuerySet
 from config.edge.access import access_of
 from fleets.api.filters import Filters
 
@@ -14,7 +14,7 @@ class ApprovalFilters(Filters):
     """`status` is the derived one: what is out of time has lapsed, recorded or not."""
 
     status = django_filters.ChoiceFilter(choices=ApprovalRequest.Status.choices, method="of_status")
-    kind = django_filters.ChoiceFilter(choices=list(KINDS.items()))
+    kind = django_filters.ChoiceFilter(choices=ApprovalRequest.Kind.choices)
     subject = django_filters.CharFilter("subject_id", help_text="The id of what it is about.")
     requested_by = django_filters.CharFilter("requested_by__username", "iexact", help_text="A username.")
     decidable = django_filters.BooleanFilter(

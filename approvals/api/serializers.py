@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from approvals.models import KINDS, ApprovalRequest, Decision
+from approvals.models import ApprovalRequest, Decision
 from approvals.standing import Standing
 from config.edge.serializers import StrictSerializer, Text
 from fleets.api.serializers import read_only_text
@@ -39,7 +39,7 @@ class DecisionSerializer(StrictSerializer):
 class ApprovalSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True, source="request.id")
     organization = read_only_text("request.organization.slug", help_text="The organization's slug.")
-    kind = serializers.ChoiceField(list(KINDS.items()), read_only=True, source="request.kind")
+    kind = serializers.ChoiceField(ApprovalRequest.Kind.choices, read_only=True, source="request.kind")
     subject = SubjectSerializer(read_only=True, source="request")
     status = serializers.ChoiceField(
         ApprovalRequest.Status.choices, read_only=True, source="request.derived_status"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals import subjects
-from approvals.models import KINDS
+from approvals.models import ApprovalRequest
 from approvals.subjects import Proposal, canonical, check_registered, digest_of
 from fleets.scopes import Risk
 
@@ -47,7 +47,7 @@ def repr_of(value: object) -> str:
 
 def test_a_kind_that_nobody_knows_is_an_error_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_registered() == []
-    assert set(subjects._handlers) == set(KINDS)
+    assert set(subjects._handlers) == set(ApprovalRequest.Kind)
 
     monkeypatch.setattr(subjects, "_handlers", {"policy_change": None})
 
