@@ -15,6 +15,7 @@ from redis import RedisError
 from audit import triggers
 from audit.models import Event
 from fleets.models import Organization
+from tests.attacks import needles
 from tests.factories import make_organization
 from tests.faults.client import CUT, Program
 from tests.servers.receiver import Receiver
@@ -74,6 +75,18 @@ def test_the_database_is_a_file_or_a_server_as_in_production() -> None:
         assert settings.DATABASES["default"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     else:
         assert connection.vendor == "postgresql"
+
+
+@pytest.mark.django_db
+def test_looking_into_the_files_of_sqlite_leaves_its_locks() -> None:
+    """Else the next process that closes the database takes itself for the last, and removes what others write to."""
+    make_organization("acme")
+    needles.database()
+    if connection.vendor == "sqlite":
+        name = str(connection.settings_dict["NAME"])
+        visit = "c = sqlite3.connect(sys.argv[1]); c.execute('SELECT 1 FROM fleets_user'); c.close()"
+        subprocess.run([sys.executable, "-c", f"import sqlite3, sys; {visit}", name], check=True)
+        assert Path(f"{name}-wal").exists()
 
 
 @pytest.mark.parametrize("turn", [1, 2])
