@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection, connections
 from django.db.models.signals import post_migrate
 from redis import Redis
@@ -55,6 +56,12 @@ def django_db_keepdb() -> bool:
 def _memories_of_one_database() -> None:
     """Emptying numbers content types and permissions anew."""
     post_migrate.connect(remembering.forget, weak=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_digested_quickly() -> None:
+    """By the product's own hasher, in fewer of its rounds: no test in this process is about how long they take."""
+    PBKDF2PasswordHasher.iterations = 1000
 
 
 @pytest.fixture(scope="session", autouse=True)
