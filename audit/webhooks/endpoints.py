@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from django.db.models import F
@@ -16,7 +17,7 @@ from audit.policy import may_manage_webhooks
 from audit.trail import differences, record
 from audit.verbs import verb
 from audit.webhooks import filters, queue, signing
-from config.edge import destinations
+from config.edge import destinations, misplaced
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import ChangedMeanwhile, Conflict, IllegalMove, Invalid, Missing, require
@@ -184,6 +185,7 @@ def _checked(url: str) -> str:
         destinations.parse(url)
     except destinations.NotAllowed as refusal:
         raise Invalid.field("url", str(refusal)) from None
+    misplaced.require_none(unquote(url), "url")
     return url
 
 

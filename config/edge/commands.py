@@ -6,7 +6,9 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 
+from config.edge import misplaced
 from config.edge.access import Access
 from config.edge.idempotency import Replayed
 from config.edge.refusals import DomainError, Invalid
@@ -20,6 +22,19 @@ class CommandForm(forms.Form):
     def __init__(self, *args: Any, by: Access, row: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.by, self.row = by, row
+
+    def full_clean(self) -> None:
+        """A field that holds a secret is emptied before anything reads or shows it."""
+        sent, holding = self.data, []
+        if isinstance(sent, QueryDict):
+            holding = [name for name in self.fields if misplaced.holds_secret(sent.getlist(name))]
+            self.data = sent = sent.copy()
+            for name in holding:
+                sent[name] = ""
+        super().full_clean()
+        for name in holding:
+            self.errors.pop(name, None)
+            self.add_error(name, misplaced.DETAIL)
 
     def place(self, refusal: DomainError) -> None:
         """Show a refusal at the fields that it is about."""
@@ -116,9 +131,7 @@ class RowVerb:
     template: str = "admin/command.html"
     is_grave: bool = False
     needs_fresh_check: bool = False  # the password is asked for again where that was longer ago
-    is_bound: bool = (
-        True  # to what its page showed; False: it only takes away, or its form says what was seen
-    )
+    is_bound: bool = True  # to what the page showed; False: it only takes away, or says itself what was seen
 
 
 @dataclass(frozen=True)

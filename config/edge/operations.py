@@ -35,6 +35,7 @@ PROBLEM = {
         "request_id": TEXT,
         "errors": {
             "type": "array",
+            "description": "What is wrong, field by field. Whatever holds a secret is refused: `holds_secret`.",
             "items": {
                 "type": "object",
                 "properties": {"field": TEXT, "code": TEXT, "detail": TEXT},

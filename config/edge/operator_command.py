@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
 from rest_framework.exceptions import APIException
 
-from config.edge import context
+from config.edge import context, misplaced
 from config.edge.context import RequestContext, bound
 from config.edge.problems import translated
 from config.edge.refusals import DomainError
@@ -43,6 +43,8 @@ class OperatorCommand(BaseCommand):
             with bound(
                 RequestContext(method="COMMAND", path=f"manage.py {type(self).__module__.split('.')[-1]}")
             ):
+                for name, value in options.items():
+                    misplaced.require_none(value, name.replace("_", "-"))
                 self.act(**options)
         except DatabaseError as error:
             raise CommandError(_one_line(f"The database can't be used: {error}")) from error

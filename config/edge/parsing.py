@@ -1,4 +1,4 @@
-"""Strict JSON: one object, no duplicate keys, no NUL, no lone surrogates, no NaN, no deep nesting."""
+"""Strict JSON: one object, no duplicate keys, no NUL, no lone surrogates, no NaN, no deep nesting, no secrets."""
 
 import json
 import math
@@ -9,7 +9,9 @@ from typing import IO, Any
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from config.edge import misplaced
 from config.edge.refusals import Invalid
+from config.edge.scrubbing import scrubbed
 
 DEEPEST = 20  # levels of nesting
 BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # Hangul fillers and the empty Braille pattern
@@ -23,7 +25,10 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        return loads(stream.read())
+        value = loads(stream.read())
+        taken: frozenset[str] = getattr((parser_context or {}).get("view"), "takes_secrets", frozenset())
+        misplaced.require_none({name: inner for name, inner in value.items() if name not in taken})
+        return value
 
 
 def loads(raw: bytes) -> Any:
@@ -91,7 +96,8 @@ def require_plain_text(value: Any, field: str = "", depth: int = 0) -> None:
 
 
 def _printable(key: str) -> str:
-    return key.encode("ascii", "backslashreplace").decode()[:100]
+    named: str = scrubbed(key)
+    return named.encode("ascii", "backslashreplace").decode()[:100]
 
 
 def is_plain_text(text: str) -> bool:

@@ -26,6 +26,7 @@ from config.edge import context
 from config.edge.access import Access, access_of
 from config.edge.commands import Adding, Button, CommandForm, RowVerb, attempt
 from config.edge.facts import Fact, Section
+from config.edge.misplaced import holds_secret
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Refused
 from config.edge.remembering import forget
@@ -278,7 +279,8 @@ class ScopedAdmin(ModelAdmin):
     def changed_meanwhile(self, request: HttpRequest, asked: Asked) -> HttpResponse:
         """The form anew, filled from what holds now. Of what was sent only the reason stays."""
         form = asked.verb.form(by=asked.by, row=asked.row)
-        form.initial["reason"] = request.POST.get("reason", "")
+        said = request.POST.get("reason", "")
+        form.initial["reason"] = "" if holds_secret(said) else said
         return self.verb_page(request, replace(asked, form=form), 409, CHANGED_MEANWHILE)
 
     def verb_page(

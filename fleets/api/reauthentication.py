@@ -36,6 +36,7 @@ class ReauthenticateView(EdgeView):
 
     parameters = frozenset()
     untagged = frozenset({"post"})
+    takes_secrets = frozenset({"password"})
 
     @extend_schema(operation_id="reauthenticate", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Response:

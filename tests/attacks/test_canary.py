@@ -163,6 +163,9 @@ def _by_mistake(walked: Walk, client: httpx.Client, estate: Estate) -> None:
         url, content=f'{{"name": "{live}", "fleet": 1}}', headers={**plain, "Content-Type": "text/plain"}
     )
     client.post(url, content=f'{{"name": "{live * 2000}"}}', headers=plain)
+    told = {**issue, "name": "told", "description": f"After {live}", "reason": live}
+    keyed_by_manager = {**manager, "Idempotency-Key": uuid4().hex}
+    walked.again(client.post("/api/v1/tokens/", json=told, headers=keyed_by_manager), 400)
     for header in (
         "X-Request-ID",
         "User-Agent",
@@ -210,6 +213,8 @@ def _in_the_admin(walked: Walk, client: httpx.Client, user: User) -> None:
     text = walked.once(client.post(add, data=form))
     walked.again(client.post(add, data=form), 409)
     pk = text[4:20]
+    told = {**form, "once": str(uuid4()), "name": "told", "description": text, "reason": text}
+    walked.again(client.post(add, data=told), 200)
     walked.again(client.get("/api/v1/whoami/", headers=_headers(text)), 200)
     rotate = f"/admin/tokens/token/{pk}/rotate/"
     hidden = pages.hidden_in(client.get(rotate).text)

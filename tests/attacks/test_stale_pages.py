@@ -183,7 +183,7 @@ def as_opened(page: Any) -> dict[str, Any]:
     form: BaseForm = page.context["form"]
     data = {name: form[name].value() for name in form.fields}
     sent = {name: value for name, value in data.items() if value not in (None, False)}
-    return {**sent, "version": page.context["version"]}
+    return {**sent, "version": page.context.get("version", "")}
 
 
 def filled_with(page: Any) -> dict[str, Any]:
