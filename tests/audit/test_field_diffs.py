@@ -52,7 +52,7 @@ UNTRACKED = {
         *("id", "organization", "kind", "owner_user", "owner_fleet", "owner_group", "owner_application"),
         *("principal", "privilege_separation", "version", "created_at", "created_by", "created_by_name"),
         *("approved_at", "expired_at", "rotated_at", "last_used_at", "last_used_address"),
-        *("open_request", "open_emergency"),
+        *("open_request", "open_emergency", "widened_by", "widened_at"),
     },
 }
 ALL: dict[type[models.Model], tuple[str, ...]] = {**TRACKED, Token: tracked.TRACKED}
