@@ -3,6 +3,8 @@
 import itertools
 from typing import Any
 
+from django.conf import settings
+from django.test import Client
 from rest_framework.test import APIClient
 
 from approvals.models import ApprovalRequest
@@ -305,8 +307,21 @@ def acting(issued: Issued) -> Access:
 def session_client(user: User, **options: Any) -> APIClient:
     """A browser in which the person is signed in."""
     client = APIClient(**options)
-    client.force_login(user)
+    sign_in(client, user)
     return client
+
+
+def sign_in(client: Client, user: User) -> None:
+    """As `force_login`, of a client that has no session yet."""
+    client.cookies[settings.SESSION_COOKIE_NAME] = begin_session(user)
+
+
+@remembered
+def begin_session(user: User) -> str:
+    """The key that a browser has whose person has just signed in."""
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 def token_client(issued: Issued) -> APIClient:

@@ -6,6 +6,7 @@ from typing import Any
 from django.test import Client
 
 from fleets.models import User
+from tests.factories import sign_in
 
 VERB = re.compile(r"/admin/\w+/\w+/[^/]+/[\w-]+/")
 VERSION = re.compile(r'name="version" value="(\d+)"')
@@ -31,5 +32,5 @@ def hidden_in(page: str) -> dict[str, str]:
 def browser(user: User) -> Browser:
     """Signed in."""
     client = Browser()
-    client.force_login(user)
+    sign_in(client, user)
     return client

@@ -49,6 +49,7 @@ CALLS: dict[Callable[..., Any], Call] = {
     factories.make_token: lambda acme: make_token(make_fleet(acme), "machines:read"),
     factories.make_approver: factories.make_approver,
     factories.need_approvals: factories.need_approvals,
+    factories.begin_session: lambda acme: factories.begin_session(factories.owner_of(acme)),
     make_world: lambda _: make_world("globex"),
     owning: lambda _: owning(make_world("globex")),
 }
