@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Event
 from fleets.models import Organization, User
 from tests import factories
+from tests.pages import browser
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/audit/event/"
@@ -23,12 +23,6 @@ def organization() -> Organization:
 @pytest.fixture
 def auditor(organization: Organization) -> User:
     return factories.member(organization, "auditor")
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def shown(response: Any) -> set[str]:
