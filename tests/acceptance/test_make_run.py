@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -31,6 +32,21 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One product for all tests that leave it running, in a folder whose name has a space and a letter of its own."""
     with House(tmp_path_factory.mktemp("da ta") / "vår", DEMO="1") as house:
         yield house.wait_until_ready()
+
+
+@pytest.fixture(scope="session")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a product that was started once, and stopped."""
+    data = tmp_path_factory.mktemp("stopped") / "data"
+    with House(data, DEMO="0") as house:
+        house.wait_until_ready()
+    return data
+
+
+@pytest.fixture
+def data(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of it. What is not about the first start begins here, and need not migrate."""
+    return Path(shutil.copytree(stopped, tmp_path / "data"))
 
 
 def test_ready_means_that_readyz_is_200_and_the_run_file_is_whole(running: House) -> None:
@@ -110,11 +126,11 @@ def test_a_second_start_on_the_same_folder_is_refused(running: House) -> None:
     assert running.run_file["pid"] == running.pid
 
 
-def test_two_run_side_by_side_and_a_taken_port_means_the_next(tmp_path: Path) -> None:
+def test_two_run_side_by_side_and_a_taken_port_means_the_next(tmp_path: Path, data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
         one = House(tmp_path / "one", port=port, DEMO="0")
-        two = House(tmp_path / "two", port=port, DEMO="0")
+        two = House(data, port=port, DEMO="0")
         with one, two:
             one.wait_until_ready()
             two.wait_until_ready()
@@ -135,9 +151,11 @@ def test_an_empty_start_has_an_owner_and_no_token(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_and_the_next_start_keeps_the_data(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, stopped: Path, number: signal.Signals
 ) -> None:
     data = tmp_path / ("a folder whose path is far too long for the socket of a server " * 2)
+    if number is not signal.SIGINT:  # with which a first start is stopped
+        shutil.copytree(stopped, data)
     with House(data, DEMO="0") as first:
         children = first.wait_until_ready().children()
         settings = _secrets(data)
@@ -170,20 +188,20 @@ def test_a_signal_during_the_first_start_stops_it_and_the_next_start_begins_agai
 
 @pytest.mark.skipif(not (REPOSITORY / ".venv/.installed-runtime").exists(), reason="needs `make install`")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_to_make_alone_stops_everything(tmp_path: Path, number: signal.Signals) -> None:
-    with House(tmp_path, command=("make", "--silent", "run"), DEMO="0") as house:
+def test_a_signal_to_make_alone_stops_everything(data: Path, number: signal.Signals) -> None:
+    with House(data, command=("make", "--silent", "run"), DEMO="0") as house:
         children = house.wait_until_ready().children()
         house.stop(number)
         _eventually(lambda: not any(is_alive(pid) for pid in children))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a child of its parent's death")
-def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
-    with House(tmp_path / "data", DEMO="0") as first:
+def test_children_do_not_outlive_a_killed_supervisor(data: Path) -> None:
+    with House(data, DEMO="0") as first:
         children = first.wait_until_ready().children()
         first.send(signal.SIGKILL)
         first.wait()
-    with House(tmp_path / "data", DEMO="0") as second:  # waits for them rather than opening the same files
+    with House(data, DEMO="0") as second:  # waits for them rather than opening the same files
         second.wait_until_ready()
         assert [pid for pid in children if is_alive(pid)] == []
 
