@@ -1,7 +1,10 @@
 """What one address may try: passwords, links, requests without a token, and what is no token at all."""
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
+import django_ratelimit.core
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
@@ -44,8 +47,11 @@ def issued() -> Issued:
 
 
 @pytest.fixture
-def limited(settings: Any) -> None:
+def limited(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two a minute, of which none ends during the test: where minutes begin is fixed, and the next one counts anew."""
     settings.LIMITS = dict.fromkeys(Guard, (2, 60))
+    moment = time.time()
+    monkeypatch.setattr(django_ratelimit.core, "time", SimpleNamespace(time=lambda: moment))
 
 
 def call(text: str, path: str = WHOAMI, peer: str = "192.0.2.1") -> Any:
