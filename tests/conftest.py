@@ -96,8 +96,9 @@ def _empty_valkey(request: pytest.FixtureRequest) -> None:
 def _remembering(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _empty_valkey: None
 ) -> Iterator[None]:
-    """Factories bring back what they have built before, unless the test has replaced parts of the product."""
-    if _commits(request) or not _has_database(request):
+    """Factories bring back what they have built before, unless the test replaces or breaks parts of the product."""
+    breaks = request.node.get_closest_marker("fault") is not None
+    if breaks or _commits(request) or not _has_database(request):
         yield
         return
     request.getfixturevalue("db")
