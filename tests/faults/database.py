@@ -6,6 +6,13 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connection
+from django.db.models import Model, QuerySet
+
+from audit.actions import Action
+from audit.models import Event
+from tokens.models import Token, TokenSecret
+
+LAST_USE = {"last_used_at", "last_used_address"}
 
 
 def everything() -> dict[str, list[tuple[Any, ...]]]:
@@ -14,6 +21,20 @@ def everything() -> dict[str, list[tuple[Any, ...]]]:
         model._meta.db_table: [tuple(row) for row in model._base_manager.order_by("pk").values_list()]
         for model in apps.get_models()
     }
+
+
+def everything_but_uses() -> dict[str, list[tuple[Any, ...]]]:
+    """`everything`, without that tokens were used: true of a call too whose change did not happen."""
+    uses = {
+        Event._meta.db_table: Event.objects.exclude(action=Action.TOKEN_USED).order_by("pk").values_list(),
+        **{model._meta.db_table: _without_last_use(model) for model in (Token, TokenSecret)},
+    }
+    return everything() | {table: [tuple(row) for row in rows] for table, rows in uses.items()}
+
+
+def _without_last_use(model: type[Model]) -> QuerySet[Any, tuple[Any, ...]]:
+    kept = [field.attname for field in model._meta.concrete_fields if field.name not in LAST_USE]
+    return model._base_manager.order_by("pk").values_list(*kept)
 
 
 @contextmanager
