@@ -66,7 +66,7 @@ REASONS = {
     "rejected": "by who could have approved it",
     "withdrawn": "as it was asked for no more",
     "lapsed": "as nobody decided in time",
-    "by_overseer": "by who oversees the organization’s tokens",
+    "by_overseer": "by an administrator",
     "unused": "as nobody used it",
 }
 NOTES: dict[str, str] = {
