@@ -78,6 +78,8 @@ def main() -> int:
         seed = zlib.crc32(os.environ["SOAK_SEED"].encode())
         for_pytest += [f"--hypothesis-seed={seed}", "--timeout=1200"]
     else:
+        if seed := os.environ.get("TEST_SEED"):
+            for_pytest.append(f"--hypothesis-seed={zlib.crc32(seed.encode())}")
         _announce_browser()
     with ExitStack() as servers:
         shared = _start_shared(servers)
