@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 ROOT = "/"
+ANY_FLEET = "/fleets/*"  # stands for every fleet that nobody names: no real path contains `*`
 MAX_LENGTH = 255  # characters
 MAX_SEGMENTS = 16
 

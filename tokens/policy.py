@@ -1,11 +1,12 @@
 """Who may see and manage tokens. Each predicate is one rule in words; verbs enforce them, edges ask what to show."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from config.edge.access import Access
+from config.edge.access import Access, Rights
 from fleets.models import (
     Application,
     ApplicationMembership,
@@ -15,7 +16,7 @@ from fleets.models import (
     Organization,
     User,
 )
-from fleets.paths import ROOT, fleet_path
+from fleets.paths import ANY_FLEET, ROOT, fleet_path, fleet_slug_of
 from fleets.scopes import Scope
 from tokens.kinds import Kind, Owner
 from tokens.models import Token, TokenQuerySet
@@ -122,24 +123,43 @@ def managed_by(by: Access, tokens: TokenQuerySet) -> TokenQuerySet:
 
 def _reached(by: Access, tokens: TokenQuerySet, scopes: frozenset[Scope]) -> TokenQuerySet:
     """Their own, those of what they lead, and those at whose owner's path they hold one of the scopes."""
-    reached = Q(pk__in=[])
-    for organization_id in by.organization_ids():
-        rights = by.rights(organization_id)
-        here = Q(organization_id=organization_id)
-        if scopes & rights.at(ROOT):
-            reached |= here & ~Q(kind=Kind.FLEET)
-        elif by.user is not None and (by.is_browser_session or scopes & rights.anywhere):
-            reached |= here & Q(kind=Kind.PERSONAL, owner_user=by.user)
-        if by.is_browser_session and by.user is not None:
-            reached |= here & Q(owner_group__in=led_by(by.user, Group))
-            reached |= here & Q(owner_application__in=led_by(by.user, Application))
-    fleets = Fleet.objects.filter(organization_id__in=by.organization_ids())
-    near = [
-        pk
-        for pk, organization_id, slug in fleets.values_list("pk", "organization_id", "slug")
-        if scopes & by.rights(organization_id).at(fleet_path(slug))
-    ]
-    return tokens.filter(reached | Q(owner_fleet__in=near))
+    rights = {key: by.rights(key) for key in by.organization_ids()}
+    above = {key for key, held in rights.items() if scopes & held.at(ROOT)}
+    below = rights.keys() - above
+    wholly, near, far = _fleets_reached(rights, scopes)
+    if wholly == above and not far:  # as for most: everything of an organization, or nothing
+        reached = Q(organization__in=above)
+    else:
+        reached = Q(organization__in=above) & ~Q(kind=Kind.FLEET)
+        reached |= Q(organization__in=wholly, kind=Kind.FLEET) & ~Q(owner_fleet__in=far)
+    reached |= Q(owner_fleet__in=near)
+    if below and by.user is not None:
+        with_own = [key for key in below if by.is_browser_session or scopes & rights[key].anywhere]
+        reached |= Q(organization__in=with_own, kind=Kind.PERSONAL, owner_user=by.user)
+    if below and by.user is not None and by.is_browser_session:
+        led = Q(owner_group__in=led_by(by.user, Group)) | Q(
+            owner_application__in=led_by(by.user, Application)
+        )
+        reached |= Q(organization__in=below) & led
+    return tokens.filter(reached)
+
+
+def _fleets_reached(
+    rights: Mapping[UUID, Rights], scopes: frozenset[Scope]
+) -> tuple[set[UUID], list[UUID], list[UUID]]:
+    """The organizations at whose fleets one of the scopes is held; single fleets elsewhere at which it is, and those of
+    these organizations at which it is not. Only fleets that the rights name are looked at: the others are alike."""
+    wholly = {key for key, held in rights.items() if scopes & held.at(ANY_FLEET)}
+    near: list[UUID] = []
+    far: list[UUID] = []
+    slugs = {fleet_slug_of(path) for held in rights.values() for path in held.paths} - {None}
+    if slugs:
+        named = Fleet.objects.filter(organization__in=rights.keys(), slug__in=slugs)
+        for pk, key, slug in named.values_list("pk", "organization_id", "slug"):
+            is_near = bool(scopes & rights[key].at(fleet_path(slug)))
+            if is_near != (key in wholly):
+                (near if is_near else far).append(pk)
+    return wholly, near, far
 
 
 def names_people(by: Access) -> bool:
