@@ -196,3 +196,15 @@ def test_the_pages_take_few_queries(world: World, browser: Client) -> None:
         seen = filled(networks_required=["high"], version=str(world.acme.version))
         assert browser.post(address(world), seen).status_code == 200
     assert max(len(form), len(shown)) <= 15
+
+
+def test_a_choice_takes_no_template_of_its_own_and_reads_as_django_writes_it(
+    world: World, browser: Client
+) -> None:
+    answer = browser.get(address(world))
+
+    choices = [choice for field in answer.context["form"] if field.use_fieldset for choice in field]
+    assert len(choices) == 5 * (6 + len(Scope)) + 3 + 2
+    text = answer.content.decode()
+    assert [choice.tag() for choice in choices if choice.tag() not in text] == []
+    assert "django/forms/widgets/checkbox_option.html" not in [each.name for each in answer.templates]
