@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,28 +26,82 @@ ROLES = {
     "beat": "celery -A config beat",
     "valkey": "valkey-server",
 }
+PASSWORD = "a password of my own"
+LONG = "a folder whose path is far too long for the socket of a server " * 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was seen of a product that ran and was stopped."""
+
+    data: Path
+    username: str
+    port: int
+    ready: int  # the status of /readyz
+    children: dict[int, str]
+    secrets: list[str]
+    output: str
+    status: int  # on leaving
+    left: list[int]  # children that live longer
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Of two that were started at once and wanted the same port, which was taken: one still runs, one was stopped."""
+
+    taken: int  # the port that both wanted
+    running: House
+    stopped: Run
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One product for all tests that leave it running, in a folder whose name has a space and a letter of its own."""
-    with House(tmp_path_factory.mktemp("da ta") / "vår", DEMO="1") as house:
-        yield house.wait_until_ready()
+def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starts]:
+    """One has the demo, in a folder with a space and a letter of its own; one is empty, and Ctrl-C stops it."""
+    place = tmp_path_factory.mktemp("da ta")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+        running = House(place / "vår", port=port, DEMO="1")
+        empty = House(place / LONG, port=port, DEMO="0", ADMIN_PASSWORD=PASSWORD)
+        with running, empty:
+            running.wait_until_ready()
+            yield Starts(port, running, run_and_stop(empty, signal.SIGINT))
 
 
-@pytest.fixture(scope="session")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a product that was started once, and stopped."""
-    data = tmp_path_factory.mktemp("stopped") / "data"
-    with House(data, DEMO="0") as house:
-        house.wait_until_ready()
-    return data
+@pytest.fixture(scope="module")
+def running(starts: Starts) -> House:
+    """One product for all tests that leave it running."""
+    return starts.running
 
 
 @pytest.fixture
-def data(stopped: Path, tmp_path: Path) -> Path:
-    """A copy of it. What is not about the first start begins here, and need not migrate."""
-    return Path(shutil.copytree(stopped, tmp_path / "data"))
+def data(starts: Starts, tmp_path: Path) -> Path:
+    """A copy of a folder that was stopped. What is not about the first start begins here, and need not migrate."""
+    return Path(shutil.copytree(starts.stopped.data, tmp_path / "data"))
+
+
+def run_and_stop(house: House, number: signal.Signals) -> Run:
+    """Wait until it is ready, look at it, and stop it by this signal."""
+    children = house.wait_until_ready().children()
+    return Run(
+        data=house.data,
+        username=house.username,
+        port=_port(house),
+        ready=house.status_of("/readyz"),
+        children=children,
+        secrets=_secrets(house.data),
+        status=house.stop(number),
+        left=[pid for pid in children if is_alive(pid)],
+        output=house.output,
+    )
+
+
+def assert_gone(run: Run) -> None:
+    """It left in good order, and nothing of it is left but its data."""
+    assert run.status == 0
+    assert len(run.children) >= 4
+    assert run.left == []
+    assert not (run.data / "run.json").exists()
+    assert not list(run.data.rglob("*.sock"))
 
 
 def test_ready_means_that_readyz_is_200_and_the_run_file_is_whole(running: House) -> None:
@@ -114,7 +169,7 @@ def test_a_killed_child_comes_back(running: House, role: str) -> None:
     _eventually(lambda: not before & set(_processes(running, role)))
     _eventually(lambda: bool(_processes(running, role)))
     _eventually(lambda: running.status_of("/readyz") == 200)
-    assert f"{role} died" in running.output
+    running.wait_for_line(f"{role} died")
 
 
 def test_a_second_start_on_the_same_folder_is_refused(running: House) -> None:
@@ -126,51 +181,33 @@ def test_a_second_start_on_the_same_folder_is_refused(running: House) -> None:
     assert running.run_file["pid"] == running.pid
 
 
-def test_two_run_side_by_side_and_a_taken_port_means_the_next(tmp_path: Path, data: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = int(taken.getsockname()[1])
-        one = House(tmp_path / "one", port=port, DEMO="0")
-        two = House(data, port=port, DEMO="0")
-        with one, two:
-            one.wait_until_ready()
-            two.wait_until_ready()
-            ports = {int(house.url.rpartition(":")[2]) for house in (one, two)}
-            assert len(ports) == 2
-            assert all(port < other < port + 10 for other in ports)
-            assert one.status_of("/readyz") == two.status_of("/readyz") == 200
+def test_two_run_side_by_side_and_a_taken_port_means_the_next(starts: Starts) -> None:
+    ports = {_port(starts.running), starts.stopped.port}
+    assert len(ports) == 2
+    assert all(starts.taken < other < starts.taken + 10 for other in ports)
+    assert starts.running.status_of("/readyz") == starts.stopped.ready == 200
 
 
-def test_an_empty_start_has_an_owner_and_no_token(tmp_path: Path) -> None:
-    with House(tmp_path / "data", DEMO="0", ADMIN_PASSWORD="a password of my own") as house:
-        house.wait_until_ready()
-        assert house.username == "admin"
-        assert "curl" not in house.output
-        assert "a password of my own" not in house.output
-        assert "the one given in ADMIN_PASSWORD" in house.output
+def test_an_empty_start_has_an_owner_and_no_token(starts: Starts) -> None:
+    empty = starts.stopped
+    assert empty.username == "admin"
+    assert "curl" not in empty.output
+    assert PASSWORD not in empty.output
+    assert "the one given in ADMIN_PASSWORD" in empty.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything_and_the_next_start_keeps_the_data(
-    tmp_path: Path, stopped: Path, number: signal.Signals
-) -> None:
-    data = tmp_path / ("a folder whose path is far too long for the socket of a server " * 2)
-    if number is not signal.SIGINT:  # with which a first start is stopped
-        shutil.copytree(stopped, data)
-    with House(data, DEMO="0") as first:
-        children = first.wait_until_ready().children()
-        settings = _secrets(data)
-        assert len(children) >= 4
-        status = first.stop(number)
-    assert status == 0
-    assert [pid for pid in children if is_alive(pid)] == []
-    assert not (data / "run.json").exists()
-    assert not list(data.rglob("*.sock"))
+def test_a_signal_stops_everything_and_the_next_start_keeps_the_data(starts: Starts, tmp_path: Path) -> None:
+    """Ctrl-C stopped the first start; each later one ends by another signal."""
+    first = starts.stopped
+    assert_gone(first)
+    data = Path(shutil.copytree(first.data, tmp_path / LONG))
 
-    with House(data, DEMO="0") as second:
-        second.wait_until_ready()
-        assert "as printed at the first start" in second.output
-        assert second.username == "admin"
-        assert _secrets(data) == settings
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        with House(data, DEMO="0") as house:
+            again = run_and_stop(house, number)
+        assert "as printed at the first start" in again.output
+        assert (again.username, again.secrets) == ("admin", first.secrets), number
+        assert_gone(again)
 
 
 def test_a_signal_during_the_first_start_stops_it_and_the_next_start_begins_again(tmp_path: Path) -> None:
@@ -244,6 +281,10 @@ def test_no_free_port_is_said() -> None:
 
 def _processes(house: House, role: str) -> list[int]:
     return [pid for pid, command in house.children().items() if ROLES[role] in command and is_alive(pid)]
+
+
+def _port(house: House) -> int:
+    return int(house.url.rpartition(":")[2])
 
 
 def _secrets(data: Path) -> list[str]:

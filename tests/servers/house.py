@@ -20,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SUPERVISOR = (sys.executable, "-m", "config.supervisor")
 READY_DEADLINE = 120.0  # seconds
 STOP_DEADLINE = 30.0  # seconds
+# With the line for curl behind it, where there is one.
+END_OF_BOX = re.compile(r"Stop       Ctrl-C\n(-{20,}|[\s\S]*\ncurl )")
 
 
 def _as_at_a_terminal() -> None:
@@ -92,18 +94,20 @@ class House:
 
     def wait_until_ready(self) -> Self:
         """Return once the box and the run file are there."""
-        self.wait_for_line("Stop       Ctrl-C")
+        self._wait_until_printed(END_OF_BOX)
         if not (self.data / "run.json").exists():
             raise AssertionError(f"the product did not get ready:\n{self.output}")
-        time.sleep(0.2)  # the lines after that one
         return self
 
-    def wait_for_line(self, text: str, deadline: float = READY_DEADLINE) -> None:
+    def wait_for_line(self, text: str) -> None:
         """Wait until a printed line holds the text."""
-        end = time.monotonic() + deadline
-        while not any(text in line for line in list(self.lines)):
+        self._wait_until_printed(re.compile(re.escape(text)))
+
+    def _wait_until_printed(self, pattern: re.Pattern[str]) -> None:
+        end = time.monotonic() + READY_DEADLINE
+        while not pattern.search(self.output):
             if time.monotonic() > end or (self._process.poll() is not None and not self._reader.is_alive()):
-                raise AssertionError(f"never printed {text!r}:\n{self.output}")
+                raise AssertionError(f"never printed {pattern.pattern!r}:\n{self.output}")
             time.sleep(0.05)
 
     def status_of(self, path: str, **headers: str) -> int:
