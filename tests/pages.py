@@ -1,9 +1,12 @@
 """The admin's pages as a browser uses them: a form is opened before it is sent, with what is hidden in it."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from fleets.models import User
 from tests.factories import sign_in
@@ -27,6 +30,17 @@ class Browser(Client):
 def hidden_in(page: str) -> dict[str, str]:
     found = VERSION.search(page)
     return {"version": found[1]} if found else {}
+
+
+def queries_of(pages: Mapping[Any, tuple[Client, str]]) -> dict[Any, int]:
+    """How many statements each of these takes, a client and an address by any name."""
+    found = {}
+    for name, (client, address) in pages.items():
+        with CaptureQueriesContext(connection) as queries:
+            status = client.get(address).status_code
+        assert status == 200, f"{name}: {address} is a {status}"
+        found[name] = len(queries)
+    return found
 
 
 def browser(user: User) -> Browser:
