@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_coming_in import FIRST, choose, complaints, fits, link_for, sign_in, window
+from tests.browser.driving import fits, follow, sign_in
+from tests.browser.test_coming_in import FIRST, choose, complaints, link_for, window
 from tests.servers.house import House
 
 __all__ = ["complaints", "window"]
@@ -22,15 +23,15 @@ def test_what_one_asks_for_another_approves_on_the_phone(
     sign_in(desk, house.username, house.password)
     desk.goto("/admin/tokens/token/add/")
     desk.locator("#id_for").select_option(index=1)
-    desk.get_by_role("button", name="Continue").click()
+    follow(desk.get_by_role("button", name="Continue"))
     desk.fill("#id_name", "waits-for-approval")
     desk.get_by_label("commands:execute").check()
     desk.fill("#id_reason", "Rolls out the firmware of autumn")
-    desk.locator("form.command").get_by_role("button", name="Create token").click()
+    follow(desk.locator("form.command").get_by_role("button", name="Create token"))
     expect(desk.get_by_text("This secret is shown once")).to_be_visible()
 
     desk.goto("/admin/approvals/approvalrequest/")
-    desk.get_by_role("link", name="waits-for-approval").click()
+    follow(desk.get_by_role("link", name="waits-for-approval"))
     expect(desk.get_by_text("You asked for this, so somebody else decides.")).to_be_visible()
     assert [link.inner_text() for link in desk.locator(".row-tools a").all()] == ["Withdraw"]
 

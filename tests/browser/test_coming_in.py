@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests import environment
+from tests.browser.driving import fits, follow, sign_in
 from tests.servers.house import REPOSITORY, House
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -72,10 +73,6 @@ def mailed_link(house: House, username: str) -> str:
     raise AssertionError("no mail was written")
 
 
-def fits(page: Page) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
-
-
 def choose(page: Page, password: str) -> None:
     """With the keyboard alone."""
     page.locator("#id_password").focus()
@@ -84,13 +81,6 @@ def choose(page: Page, password: str) -> None:
     page.keyboard.type(password)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Your password is set")).to_be_visible()
-
-
-def sign_in(page: Page, username: str, password: str) -> None:
-    page.goto("/admin/login/")
-    page.fill("#id_username", username)
-    page.fill("#id_password", password)
-    page.get_by_role("button", name="Sign in").click()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -113,16 +103,16 @@ def test_a_person_comes_in_forgets_their_password_and_ends_a_session(
 
     elsewhere = window(width)
     sign_in(elsewhere, username, FIRST)
-    elsewhere.get_by_role("link", name="Sessions").click()
+    follow(elsewhere.get_by_role("link", name="Sessions"))
     assert fits(elsewhere)
-    elsewhere.get_by_role("link", name="End the session").first.click()
+    follow(elsewhere.get_by_role("link", name="End the session").first)
     assert fits(elsewhere)
-    elsewhere.get_by_role("button", name="End session").click()
+    follow(elsewhere.get_by_role("button", name="End session"))
     expect(elsewhere.get_by_text("The session has ended.")).to_be_visible()
     page.goto("/admin/")
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
-    page.get_by_role("link", name="Forgotten password?").click()
+    follow(page.get_by_role("link", name="Forgotten password?"))
     assert fits(page)
     page.get_by_label("Your mail address").fill(f"{username}@example.org")
     page.keyboard.press("Enter")
