@@ -1,8 +1,8 @@
 """`make test` and `make soak`: which tests run against which database, in which order.
 
 Unit and API tests, races included, run on both databases, two workers each, over one PostgreSQL and one Valkey. What
-breaks servers or starts whole products comes afterwards, on servers of its own; the faults mostly wait, so they run
-side by side, but for those that compare times. The exit status is 0 only when every part passed.
+breaks servers or starts whole products comes afterwards, on servers of its own, two parts side by side; what compares
+times runs alone. The exit status is 0 only when every part passed.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from subprocess import STDOUT
 from typing import IO
 
@@ -25,7 +26,9 @@ from tests.servers.postgres import Postgres
 from tests.servers.valkey import Valkey
 
 NO_TESTS = 5  # pytest's exit status when nothing was selected
-ALONE = "browser or acceptance or fault"
+APART = ("browser", "acceptance", "fault")  # marks of what runs in processes without workers
+ALONE = " or ".join(APART)
+AT_ONCE = 2  # parts
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,16 @@ class Part:
     may_be_empty: bool = False
 
 
-# Parts in one tuple run side by side. Browser and faults are never one process: Playwright leaves an event loop running
-# in it, in which Django refuses to open a database.
+# Parts in one tuple run side by side, so many at once, the longest first. Browser and faults are never one process:
+# Playwright leaves an event loop running in it, in which Django refuses to open a database.
 TEST = (
     (Part("unit, API and races on SQLite", "sqlite", f"not soak and not ({ALONE})"),),
     (Part("unit, API and races on PostgreSQL", "postgres", f"not soak and not ({ALONE})"),),
-    (Part("browser and acceptance", "sqlite", "not soak and (browser or acceptance)", workers=0),),
     (
         Part("faults on SQLite", "sqlite", "fault and not soak and not quiet", workers=0),
         Part("faults on PostgreSQL", "postgres", "fault and not soak and not quiet", workers=0),
+        Part("acceptance", "sqlite", "acceptance and not soak", workers=0),
+        Part("browser", "sqlite", "browser and not soak", workers=0),
     ),
     (Part("faults and times on SQLite", "sqlite", "fault and quiet and not soak", workers=0),),
     (Part("faults and times on PostgreSQL", "postgres", "fault and quiet and not soak", workers=0),),
@@ -75,12 +79,11 @@ def main() -> int:
         os.environ.setdefault("SOAK_ROUNDS", "50")
         os.environ.setdefault("SOAK_SEED", str(int(time.time())))
         print(f"SOAK_ROUNDS={os.environ['SOAK_ROUNDS']} SOAK_SEED={os.environ['SOAK_SEED']}", flush=True)
-        seed = zlib.crc32(os.environ["SOAK_SEED"].encode())
-        for_pytest += [f"--hypothesis-seed={seed}", "--timeout=1200"]
+        for_pytest.append("--timeout=1200")
     else:
-        if seed := os.environ.get("TEST_SEED"):
-            for_pytest.append(f"--hypothesis-seed={zlib.crc32(seed.encode())}")
         _announce_browser()
+    if seed := os.environ.get("SOAK_SEED" if arguments.soak else "TEST_SEED"):
+        for_pytest.append(f"--hypothesis-seed={zlib.crc32(seed.encode())}")
     with ExitStack() as servers:
         shared = _start_shared(servers)
         outcomes = [outcome for group in parts for outcome in _run_group(group, shared, for_pytest)]
@@ -115,11 +118,11 @@ def _start_shared(servers: ExitStack) -> dict[str, str]:
 def _run_group(
     group: tuple[Part, ...], shared: dict[str, str], for_pytest: list[str]
 ) -> list[tuple[Part, int, float]]:
-    """Run them at once; of several, each one's output is printed whole when it has ended."""
+    """Run them side by side; of several, each one's output is printed whole when it has ended."""
     if len(group) == 1:
         print(f"\n=== {group[0].title}", flush=True)
         return [(group[0], *_run(group[0], shared, for_pytest, sys.stdout))]
-    with ThreadPoolExecutor(len(group)) as threads:
+    with ThreadPoolExecutor(AT_ONCE) as threads:
         return list(threads.map(functools.partial(_run_aside, shared=shared, for_pytest=for_pytest), group))
 
 
@@ -137,12 +140,19 @@ def _run(part: Part, shared: dict[str, str], for_pytest: list[str], output: IO[s
     given = shared if part.workers else {environment.TEMPLATE_FILE: shared[environment.TEMPLATE_FILE]}
     variables |= {environment.DATABASE: part.database} | given
     command = [sys.executable, "-m", "pytest", "-q", "-m", part.selection, *for_pytest]
-    command += ["-n", str(part.workers), "--dist", "worksteal"] if part.workers else []
+    command += ["-n", str(part.workers), "--dist", "worksteal"] if part.workers else _modules_apart()
     started = time.monotonic()
     status = subprocess.run(command, env=variables, stdout=output, stderr=STDOUT, check=False).returncode
     if status == NO_TESTS and part.may_be_empty:
         status = 0
     return status, time.monotonic() - started
+
+
+def _modules_apart() -> list[str]:
+    """Those with a mark of what runs apart: the others, ten thousand tests, need not be collected for it."""
+    marks = [f"mark.{mark}" for mark in APART]
+    modules = sorted(Path(__file__).parent.rglob("test_*.py"))
+    return [str(module) for module in modules if any(mark in module.read_text("utf-8") for mark in marks)]
 
 
 if __name__ == "__main__":

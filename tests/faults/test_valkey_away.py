@@ -52,6 +52,7 @@ def bring_back(valkey: Valkey, fault: str) -> Callable[[], object]:
     return valkey.start if fault == "stopped" else valkey.resume
 
 
+@pytest.mark.quiet
 def test_every_command_answers_the_truth_and_the_outbox_makes_up_for_it(
     world: World, fault: str, take_away: Callable[[], None], bring_back: Callable[[], object]
 ) -> None:
@@ -126,6 +127,7 @@ def took(verb: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.quiet
 def test_a_verb_waits_for_one_that_hangs_once_and_the_next_ones_do_not_wait(
     world: World, valkey: Valkey
 ) -> None:

@@ -109,6 +109,7 @@ def test_of_two_hundred_simultaneous_calls_three_are_admitted_with_valkey_stoppe
 
 
 @pytest.mark.fault
+@pytest.mark.quiet
 def test_a_hanging_valkey_costs_a_process_three_waits_and_then_nothing(world: World, valkey: Valkey) -> None:
     """Also while it hangs no call too many is admitted."""
     valkey.pause()
