@@ -82,8 +82,9 @@ class Usage:
 
 
 def consume(key: str, count: int, seconds: int) -> Usage:
-    """Admit a call, and count it, if fewer than `count` were admitted in the last `seconds`. Never open: where neither
-    Valkey nor the database answers, it raises what the database raises."""
+    """Admit a call, and count it, if fewer than `count` were admitted in the last `seconds`. A key counts on where the
+    period is another than before. Never open: where neither Valkey nor the database answers, it raises what the
+    database raises."""
     try:
         return breaker.call(lambda: _in_valkey(key, count, seconds))
     except RedisError:
@@ -92,9 +93,8 @@ def consume(key: str, count: int, seconds: int) -> Usage:
 
 def consume_in_database(key: str, count: int, seconds: int) -> Usage:
     """The same for who knows already that Valkey is away."""
-    name = f"{key}:{seconds}"
     with transaction.atomic():
-        row = _locked(name) or _locked(_made(name, seconds))
+        row = _locked(key) or _locked(_made(key, seconds))
         assert row is not None
         at, before = clock.now(), row.buckets.get("calls", [])  # after the lock was waited for
         entries, answer = slide(before, count, seconds * SECOND, int(at.timestamp() * SECOND))
@@ -104,15 +104,15 @@ def consume_in_database(key: str, count: int, seconds: int) -> Usage:
     return _usage(count, answer)
 
 
-def _locked(name: str) -> RateCounter | None:
-    return RateCounter.objects.select_for_update().filter(pk=name).first()
+def _locked(key: str) -> RateCounter | None:
+    return RateCounter.objects.select_for_update().filter(pk=key).first()
 
 
-def _made(name: str, seconds: int) -> str:
+def _made(key: str, seconds: int) -> str:
     """There is such a row now, whoever of several made it."""
     ends_at = clock.now() + timedelta(seconds=seconds)
-    RateCounter.objects.bulk_create([RateCounter(key=name, ends_at=ends_at)], ignore_conflicts=True)
-    return name
+    RateCounter.objects.bulk_create([RateCounter(key=key, ends_at=ends_at)], ignore_conflicts=True)
+    return key
 
 
 def headers(name: str, usage: Usage, seconds: int) -> dict[str, str]:
@@ -150,7 +150,7 @@ def slide(entries: Entries, count: int, period: int, now: int) -> tuple[Entries,
 
 def _in_valkey(key: str, count: int, seconds: int) -> Usage:
     ahead = clock.ahead() // timedelta(microseconds=1)
-    return _usage(count, _script()(keys=[f"rate:{key}:{seconds}"], args=[count, seconds * SECOND, ahead]))
+    return _usage(count, _script()(keys=[f"rate:{key}"], args=[count, seconds * SECOND, ahead]))
 
 
 @lru_cache(maxsize=1)

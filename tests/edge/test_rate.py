@@ -129,17 +129,38 @@ def test_a_full_window_says_when_to_come_again_and_opens_then() -> None:
     }
 
 
+@pytest.mark.usefixtures("consume")
+def test_what_was_admitted_counts_on_where_the_period_becomes_another() -> None:
+    start = clock.now()
+
+    with clock.at(start):
+        assert [rate.consume("one", 2, 1).allowed for _ in range(3)] == [True, True, False]
+        for seconds in (60, 3600, 86_400):
+            assert rate.consume("one", 2, seconds) == Usage(False, 2, 0, seconds, seconds)
+    with clock.at(start + timedelta(seconds=59)):
+        assert not rate.consume("one", 2, 60).allowed
+    with clock.at(start + timedelta(seconds=61)):
+        assert rate.consume("one", 2, 60).allowed
+        assert rate.consume("one", 3, 1).remaining == 1
+        assert rate.consume("one", 3, 60).remaining == 0
+
+
 def test_rows_that_count_nothing_any_more_are_forgotten(db: None) -> None:
     start = clock.now()
-    with clock.at(start - timedelta(days=3)):
-        rate.consume_in_database("old", 1, 86_400)
-    with clock.at(start - timedelta(seconds=121)):
-        rate.consume_in_database("old", 1, 60)
-        rate.consume_in_database("new", 1, 3600)
-    with clock.at(start - timedelta(seconds=59)):
-        rate.consume_in_database("new", 1, 60)
-    rate.consume_in_database("new", 1, 86_400)
+    for key, ago, seconds in (
+        ("long ago", timedelta(days=3), 86_400),
+        ("just over", timedelta(seconds=121), 60),
+        ("at work", timedelta(seconds=121), 3600),
+        ("spared", timedelta(seconds=59), 60),
+        ("spared since it counts for longer", timedelta(seconds=121), 60),
+        ("new", timedelta(0), 86_400),
+    ):
+        with clock.at(start - ago):
+            rate.consume_in_database(key, 2, seconds)
+    with clock.at(start - timedelta(seconds=100)):
+        rate.consume_in_database("spared since it counts for longer", 2, 3600)
 
     with clock.at(start):
         assert rate.forget() == 2
-    assert {row.key for row in RateCounter.objects.all()} == {"new:60", "new:3600", "new:86400"}
+    left = {"at work", "spared", "spared since it counts for longer", "new"}
+    assert set(RateCounter.objects.values_list("key", flat=True)) == left

@@ -179,6 +179,27 @@ def test_a_rate_admits_its_count_and_says_what_is_left(world: World) -> None:
     assert call(issued, GATE).status_code == 429
 
 
+def test_a_token_that_narrows_its_own_period_is_admitted_no_more_calls_by_it(world: World) -> None:
+    issued = make_token(world.admin, "tokens:manage", restrictions=Restrictions(rate=parse_rate("3/second")))
+    path = f"/api/v1/tokens/{issued.token.pk}/restrictions/"
+    client = Client(headers={"authorization": f"Bearer {issued.secret.reveal()}"})
+
+    with clock.at(now()):
+        answers = [client.get(WHOAMI)]
+        for period in ("minute", "hour"):
+            body = {
+                "allowed_networks": None,
+                "rate_limit": f"3/{period}",
+                "access_windows": None,
+                "reason": "More calls",
+            }
+            answers.append(client.put(path, body, content_type="application/json"))
+        answers += [client.get(WHOAMI), call(issued, GATE)]
+
+    assert [told(answer) for answer in answers] == ["200"] * 3 + ["429 rate_limited"] * 2
+    assert answers[3]["RateLimit-Policy"] == '"token";q=3;w=3600'
+
+
 def test_a_token_without_a_rate_says_nothing_of_one(world: World) -> None:
     answer = call(make_token(world.edge, "machines:read"))
 
