@@ -98,7 +98,7 @@ def issue(
     setattr(token, COLUMN[kind], owner)
     token.principal = principals.make(token, owner, role_of_principal)
     _insert(token)
-    wishes.write(token, settled)
+    wishes.write_new(token, settled)
     fresh = new_secret(token, generation=1, known_by=known_by, by=by)
     data = {
         "kind": token.kind,
@@ -137,6 +137,6 @@ def new_secret(token: Token, *, generation: int, known_by: Ids, by: Access) -> S
 
 
 def _insert(token: Token) -> None:
-    token.full_clean(validate_unique=False, validate_constraints=False)
+    token.validate_columns()
     with unless_taken(NAME_TAKEN, "name_taken"):
         token.save(force_insert=True)

@@ -157,7 +157,7 @@ def store(token: Token, before: Spec, after: Spec, rules: OrganizationPolicy) ->
         new["expired_at"] = None
     for name, value in new.items():
         setattr(token, name, value)
-    token.full_clean(validate_unique=False, validate_constraints=False)
+    token.validate_columns()
     with transaction.atomic():
         token.save(update_fields=list(new))
     if after.access != before.access:

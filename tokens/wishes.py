@@ -4,7 +4,7 @@
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -163,10 +163,16 @@ def write(token: Token, settled: Settled) -> None:
     before = {
         GrantWish(row.path, row.role, row.propagate): row.number for row in Grant.objects.filter(token=token)
     }
-    fresh = itertools.count(max(before.values(), default=0) + 1)
     TokenScope.objects.filter(token=token).delete()
     Grant.objects.filter(token=token).delete()
     TokenMachine.objects.filter(token=token).delete()
+    write_new(token, settled, before)
+
+
+def write_new(token: Token, settled: Settled, before: Mapping[GrantWish, int] | None = None) -> None:
+    """Write the ceiling, rows and machines of a token that has none. `before`: the numbers of rows that it had."""
+    before = before or {}
+    fresh = itertools.count(max(before.values(), default=0) + 1)
     TokenScope.objects.bulk_create(TokenScope(token=token, scope=scope) for scope in sorted(settled.ceiling))
     Grant.objects.bulk_create(
         Grant(

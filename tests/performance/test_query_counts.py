@@ -34,8 +34,9 @@ from tests.factories import (
     session_client,
     token_client,
 )
-from tokens import credentials, issuance, peppers, secret, verification
+from tokens import credentials, issuance, lifecycle, peppers, secret, verification
 from tokens.issuance import GrantWish, Issued, Wish
+from tokens.lifecycle import Edit
 from tokens.restrictions import DAYS, Restrictions, parse_networks, parse_rate, parse_windows
 
 pytestmark = pytest.mark.django_db
@@ -170,6 +171,24 @@ def _enter(user: User, organization: Organization) -> None:
     make_entry(organization, make_machine(fleet).path, "GroupUser", group=group)
     make_entry(organization, fleet.path, "Viewer", user=user)
     make_group_member(group, user=user)
+
+
+# Changes
+
+
+def test_a_token_is_issued_and_edited_without_asking_for_what_is_there(
+    acme: Organization, edge: Fleet
+) -> None:
+    """Of a new token nothing is replaced; that its organization, owner and principal exist is known."""
+    make_token(edge, "machines:read")
+    token, owner = make_token(edge, "machines:read").token, session(owner_of(acme))
+    renamed = lifecycle.edit(token, change=Edit(name="renamed"), by=owner)  # what a process asks once
+
+    issue = queries(lambda: make_token(edge, "machines:read"))
+    edit = queries(lambda: lifecycle.edit(renamed, change=Edit(name="again"), by=owner))
+
+    assert issue == {"SELECT": 9, "INSERT": 8, "UPDATE": 1, "DELETE": 1}
+    assert edit == {"SELECT": 13, "INSERT": 3, "UPDATE": 2, "DELETE": 1}
 
 
 # Lists

@@ -518,7 +518,7 @@ def test_rows_take_the_same_number_of_queries_for_few_and_for_many(
     )
     browser = session_client(world.owner)
 
-    with django_assert_num_queries(14):  # one of them asks for the session
+    with django_assert_num_queries(13):  # one of them asks for the session
         page = browser.get(f"{API}tokens/{backup.token.pk}/grants/").json()
 
     assert [row["n"] for row in page["results"]] == list(range(1, count + 1))

@@ -309,6 +309,12 @@ class Token(models.Model):
 
     edit_waits = False  # said of the row that a verb returns: what it was asked for waits. No column
 
+    def validate_columns(self) -> None:
+        """ValidationError names the columns whose values can't be. That the rows are there which it refers to, the
+        database holds by its constraints: nothing is asked."""
+        related = [field.name for field in self._meta.fields if field.is_relation]
+        self.full_clean(exclude=related, validate_unique=False, validate_constraints=False)
+
     def presented(self) -> "Token":
         """Itself with all that showing it needs. Verbs return this: once they commit, an answer reads nothing more."""
         return Token.objects.presented().get(pk=self.pk)
