@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from audit.actions import Action
+from audit.actions import Action, Outcome
 from audit.models import Event
 from audit.trail import record, record_all
 from audit.verbs import verb
@@ -19,7 +19,6 @@ from config.edge import rounds
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.ids import first_uuid7
-from config.edge.refusals import Conflict
 from fleets import currency
 from fleets.access import system
 from fleets.models import Organization
@@ -32,6 +31,7 @@ BATCH = {
     "postgresql": 2000,
     "sqlite": 100,
 }  # rows of a transaction: SQLite has one writer, and others wait for it
+WANTED = (Action.TOKEN_ENABLED, Action.TOKEN_ROTATED, Action.EMERGENCY_STARTED)
 REST = 0.5  # of the time that a batch took on SQLite, left to the others
 
 
@@ -55,7 +55,8 @@ def record_emergency_ends() -> int:
 
 
 def disable_unused() -> int:
-    """Tokens that nobody has used for as long as their organization's policy bears."""
+    """Tokens that nobody has used for as long as their organization's policy bears: all of them, or as many as a round
+    of each organization takes."""
     limited = Organization.objects.filter(policy__unused_limit_days__isnull=False).order_by("pk")
     return sum(_disable_unused_of(organization) for organization in limited)
 
@@ -69,11 +70,13 @@ def ended_overlaps(at: datetime) -> QuerySet[TokenSecret]:
 
 
 def unused(organization: Organization, since: datetime) -> TokenQuerySet:
-    """Active, not used since; one that was never used counts from its activation. Who enabled it lately wants it."""
-    enabled = Event.objects.filter(target_type="token", target_id=OuterRef("pk"), id__gte=first_uuid7(since))
+    """Active, not used since; one that was never used counts from its activation. What somebody has given something
+    lately is wanted: enabled, rotated, widened or extended, let in by emergency access."""
+    about = Event.objects.filter(target_type="token", target_id=OuterRef("pk"), id__gte=first_uuid7(since))
+    given = Q(action__in=WANTED) | Q(action=Action.TOKEN_EDITED, data__widens=True)
     idle = Q(last_used_at__lte=since) | Q(last_used_at=None, begun__lte=since)
     tokens = Token.objects.in_use().with_begun().filter(organization=organization)
-    return tokens.filter(idle, ~Exists(enabled.filter(action=Action.TOKEN_ENABLED)), expired_at=None)
+    return tokens.filter(idle, ~Exists(about.filter(given, outcome=Outcome.ALLOWED)), expired_at=None)
 
 
 @verb(Action.TOKEN_EXPIRED)
@@ -107,15 +110,14 @@ def _disable_unused_of(organization: Organization) -> int:
     limit = policy_of(organization).unused_limit
     if limit is None:
         return 0
-    by, count = system("timers"), 0
-    for token in unused(organization, now() - limit).select_related("organization")[: _batch()]:
-        reason = f"Nobody used it for {limit.days} days, as long as the organization's policy bears."
-        try:
-            lifecycle.disable(token, reason=reason, for_disuse=True, by=by)
-        except Conflict:  # somebody else was faster
-            continue
-        count += 1
-    return count
+    by = system("timers")
+    reason = f"Nobody used it for {limit.days} days, as long as the organization's policy bears."
+    idle = unused(organization, now() - limit).select_related("organization").order_by("last_used_at", "pk")
+
+    def disable(token: Token) -> None:
+        lifecycle.disable(token, reason=reason, for_disuse=True, by=by)
+
+    return rounds.each(idle, disable, what="token")
 
 
 def _in_batches(is_due: Callable[[], bool], some: Callable[..., int]) -> int:

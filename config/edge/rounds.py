@@ -14,12 +14,12 @@ M = TypeVar("M", bound=Model)
 ROUND = 50.0  # seconds after which the rest is left to the next one
 
 
-def each(rows: QuerySet[M], act: Callable[[M], object], *, what: str, most: int) -> int:
-    """Act on the rows in their order until `most` were moved on, or a round is over; how many were: what `act` answers
-    with False was not. Each is read when it is its turn; `what` it is, for the log."""
+def each(rows: QuerySet[M], act: Callable[[M], object], *, what: str, most: int | None = None) -> int:
+    """Act on the rows in their order until `most` were moved on (None: all), or a round is over; how many were: what
+    `act` answers with False was not. Each is read when it is its turn; `what` it is, for the log."""
     done, end = 0, time.monotonic() + ROUND
     for key in list(rows.values_list("pk", flat=True)):
-        if done >= most or time.monotonic() >= end:
+        if done == most or time.monotonic() >= end:
             break
         row = rows.filter(pk=key).first()
         done += row is not None and _is_moved_on(row, act, what)

@@ -12,16 +12,21 @@ from audit.models import OutboxRow
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.redis import state
+from config.edge.refusals import Refused
 from fleets import currency
 from fleets.models import Organization
-from tests.factories import events, fresh_session, last_event, make_superuser, make_token, operator
+from fleets.scopes import Scope
+from tests.factories import events, fresh_session, last_event, make_superuser, make_token, operator, session
 from tests.invariants import assert_hold
 from tests.performance.test_query_counts import queries
 from tests.tokens.conftest import World
 from tests.tokens.issuing import with_status
 from tokens import emergency, lifecycle, sweeps, tasks
+from tokens.changes import Edit
 from tokens.issuance import Issued
 from tokens.models import EmergencyAccess, Token, TokenSecret
+from tokens.restrictions import Restrictions, parse_networks
+from tokens.wishes import Wish
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -210,6 +215,69 @@ def test_tokens_that_nobody_uses_are_disabled_where_the_policy_says_so(world: Wo
         assert sweeps.disable_unused() >= 1
         assert stored(never).status == "disabled"
     assert_hold()
+
+
+def emergency_over(issued: Issued, world: World) -> None:
+    emergency.start(stored(issued), hours=1, reason="Incident", by=fresh_session(make_superuser()))
+
+
+DEALT_WITH: dict[str, Callable[[Issued, World], object]] = {
+    "enabled": lambda issued, _: (
+        lifecycle.disable(stored(issued), by=operator),
+        lifecycle.enable(stored(issued), by=operator),
+    ),
+    "rotated": lambda issued, _: lifecycle.rotate(stored(issued), by=operator),
+    "extended": lambda issued, _: lifecycle.edit(
+        stored(issued), change=Edit(expires_at=now() + 400 * DAY), by=operator
+    ),
+    "widened": lambda issued, _: lifecycle.edit(
+        stored(issued),
+        change=Edit(wish=Wish(scopes=frozenset({Scope.MACHINES_READ, Scope.SNAPSHOTS_READ}))),
+        by=operator,
+    ),
+    "let in": emergency_over,
+}
+
+
+@pytest.mark.parametrize("done", DEALT_WITH)
+def test_what_somebody_has_just_given_something_is_wanted(done: str, world: World) -> None:
+    limit_unused(world, 30)
+    at = now()
+    with time_machine.travel(at - 40 * DAY):
+        issued = make_token(
+            world.edge, "machines:read", restrictions=Restrictions(networks=parse_networks(["10.0.0.0/8"]))
+        )
+    DEALT_WITH[done](issued, world)
+
+    assert sweeps.disable_unused() == 0
+    with time_machine.travel(at + 31 * DAY):
+        assert sweeps.disable_unused() == 1
+
+
+def test_what_was_only_asked_for_or_taken_away_keeps_no_unused_token(world: World) -> None:
+    limit_unused(world, 30)
+    with time_machine.travel(now() - 40 * DAY):
+        issued = make_token(world.edge, "machines:read", "snapshots:read")
+    lifecycle.edit(
+        stored(issued), change=Edit(wish=Wish(scopes=frozenset({Scope.MACHINES_READ}))), by=operator
+    )
+    with pytest.raises(Refused):
+        lifecycle.rotate(stored(issued), by=session(world.auditor))
+    assert last_event(action="token.rotated").outcome == "denied"
+
+    assert sweeps.disable_unused() == 1
+
+
+def test_as_many_unused_tokens_as_there_are_are_disabled_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "BATCH", {"sqlite": 2, "postgresql": 2})
+    limit_unused(world, 30)
+    with time_machine.travel(now() - 40 * DAY):
+        for _ in range(5):
+            make_token(world.edge, "machines:read")
+
+    assert sweeps.disable_unused() == 5
 
 
 # Nothing to do
