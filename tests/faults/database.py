@@ -32,6 +32,20 @@ def everything_but_uses() -> dict[str, list[tuple[Any, ...]]]:
     return everything() | {table: [tuple(row) for row in rows] for table, rows in uses.items()}
 
 
+def uses() -> set[tuple[str, Any, Any]]:
+    """What tells that tokens were used: table, key of the row, and when. One use is new in each table at most once."""
+    told = {
+        Event._meta.db_table: Event.objects.filter(action=Action.TOKEN_USED).values_list("pk", "at"),
+        **{
+            model._meta.db_table: model._base_manager.exclude(last_used_at=None).values_list(
+                "pk", "last_used_at"
+            )
+            for model in (Token, TokenSecret)
+        },
+    }
+    return {(table, key, at) for table, rows in told.items() for key, at in rows}
+
+
 def _without_last_use(model: type[Model]) -> QuerySet[Any, tuple[Any, ...]]:
     kept = [field.attname for field in model._meta.concrete_fields if field.name not in LAST_USE]
     return model._base_manager.order_by("pk").values_list(*kept)
