@@ -5,8 +5,10 @@ import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +36,7 @@ from tests.factories import (
     owner_of,
     session_client,
 )
+from tests.servers.command_line import CommandLine
 from tokens import secret
 from tokens.models import Token, TokenSecret
 
@@ -448,25 +451,44 @@ def test_a_group_of_the_same_slug_elsewhere_needs_the_organization_named(owners:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
-    """A data folder as `make run` leaves it, with an empty organization."""
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as `make run` leaves it before anything is in its database."""
     data = tmp_path_factory.mktemp("da ta")
     pepper = secrets.token_hex(32)
     settings = (
         f"SECRET_KEY={secrets.token_hex(30)}\nTOKENHOUSE_PEPPERS=1:{pepper}\nREDIS_URL=unix:///nowhere?db=0\n"
     )
     (data / "settings.env").write_text(settings, encoding="utf-8")
-    for words in ("migrate -v0", "demo --empty --username ada", "token add ada first --role Viewer"):
-        assert manage(repository, data, words).status == 0
+    if template := os.environ.get(environment.TEMPLATE_FILE):
+        shutil.copyfile(template, data / "tokenhouse.sqlite3")
     return data
 
 
+def environment_of(data: Path) -> dict[str, str]:
+    """As a person's shell has it, with nothing exported but the data folder."""
+    return environment.without_product_settings() | {"TOKENHOUSE_DATA": str(data)}
+
+
+@pytest.fixture(scope="module")
+def shell(data: Path) -> Iterator[Callable[[str], Ran]]:
+    """Runs commands on it one after the other, beginning with an empty organization."""
+    with CommandLine(environment_of(data)) as command_line:
+
+        def run(words: str) -> Ran:
+            status, out, err = command_line.run(*words.split())
+            return Ran(out, err, status)
+
+        for words in ("migrate -v0", "demo --empty --username ada", "token add ada first --role Viewer"):
+            assert run(words).status == 0
+        yield run
+
+
 def manage(repository: Path, data: Path, words: str, **variables: str) -> Ran:
-    """manage.py as a person's shell runs it, with nothing exported but the data folder."""
+    """manage.py from the interpreter's start on."""
     done = subprocess.run(
         [sys.executable, "manage.py", *words.split()],
         cwd=repository,
-        env=environment.without_product_settings() | {"TOKENHOUSE_DATA": str(data), **variables},
+        env=environment_of(data) | variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -475,6 +497,7 @@ def manage(repository: Path, data: Path, words: str, **variables: str) -> Ran:
     return Ran(done.stdout, done.stderr, done.returncode)
 
 
+@pytest.mark.usefixtures("shell")
 def test_a_process_prints_one_document_and_exits_with_zero(repository: Path, data: Path) -> None:
     ran = manage(repository, data, "token add ada cli --role Viewer --format json")
 
@@ -484,25 +507,25 @@ def test_a_process_prints_one_document_and_exits_with_zero(repository: Path, dat
     assert ran.document["secret"] not in ran.err
 
 
-def test_what_other_processes_could_not_be_told_is_said_but_done(repository: Path, data: Path) -> None:
-    manage(repository, data, "token add ada off --role Viewer")
+def test_what_other_processes_could_not_be_told_is_said_but_done(shell: Callable[[str], Ran]) -> None:
+    shell("token add ada off --role Viewer")
 
-    ran = manage(repository, data, "token disable ada off --format json")
+    ran = shell("token disable ada off --format json")
 
     assert (ran.status, ran.document["status"]) == (0, "disabled")
     assert "could not be told yet" in ran.err
 
 
-def test_every_command_says_what_other_processes_could_not_be_told(repository: Path, data: Path) -> None:
-    organization = manage(repository, data, "token list --format json").document[0]["organization"]
-    lifted = manage(repository, data, "token add ada lifted --role Viewer --format json").document["id"]
+def test_every_command_says_what_other_processes_could_not_be_told(shell: Callable[[str], Ran]) -> None:
+    organization = shell("token list --format json").document[0]["organization"]
+    lifted = shell("token add ada lifted --role Viewer --format json").document["id"]
 
     for words, how in (
         (f"user invite grace --organization {organization}", ""),
         (f"emergency start {lifted} --hours 1 --reason Fire --as ada", ", on behalf of ada"),
         ("token disable ada lifted", ", without approval"),
     ):
-        ran = manage(repository, data, words)
+        ran = shell(words)
 
         assert (ran.status, words) == (0, words), ran.err
         said = [line for line in ran.err.splitlines() if not line.startswith("{")]  # but the log
@@ -524,10 +547,11 @@ def test_every_command_says_what_other_processes_could_not_be_told(repository: P
         ("demo", "not empty"),
     ],
 )
-def test_a_process_fails_in_one_line(repository: Path, data: Path, words: str, what: str) -> None:
-    assert what in manage(repository, data, words).error
+def test_a_process_fails_in_one_line(shell: Callable[[str], Ran], words: str, what: str) -> None:
+    assert what in shell(words).error
 
 
+@pytest.mark.usefixtures("shell")
 @pytest.mark.parametrize(
     ("variables", "what"),
     [
@@ -556,6 +580,7 @@ def test_a_database_that_was_never_migrated_is_one_line(repository: Path, tmp_pa
     assert "database can't be used" in manage(repository, tmp_path, "token list").error
 
 
+@pytest.mark.usefixtures("shell")
 def test_undecodable_arguments_are_refused(repository: Path, data: Path) -> None:
     name = os.fsdecode(b"\xff\xfe")
     assert manage(repository, data, f"token info {name} {name}").error
