@@ -4,29 +4,19 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from config.celery import app
-from tests import environment
 from tests.faults.client import Program
 from tests.servers.house import House
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
 DEADLINE = 60.0  # seconds; the beat's period is five
-
-
-@pytest.fixture
-def own_house(tmp_path: Path) -> Iterator[House]:
-    if environment.uses_postgres():
-        pytest.skip("a house has a database of its own: once is enough")
-    with House(tmp_path / "data", DEMO="1") as running:
-        yield running.wait_until_ready()
 
 
 def test_every_task_of_the_schedule_exists() -> None:
@@ -36,29 +26,29 @@ def test_every_task_of_the_schedule_exists() -> None:
         assert entry["task"] in app.tasks
 
 
-def test_worker_and_beat_publish_what_is_owed_once_valkey_is_back(own_house: House) -> None:
-    valkey = the_only(own_house, "valkey-server")
-    token = own_house.token
-    program = Program(own_house, token)
+def test_worker_and_beat_publish_what_is_owed_once_valkey_is_back(house: House) -> None:
+    valkey = the_only(house, "valkey-server")
+    token = house.token
+    program = Program(house, token)
     assert program.send("GET", "/api/v1/token/").status == 200
-    assert owed(own_house) == 0
-    said = {name: len(log(own_house, name)) for name in ("worker", "beat")}
+    assert owed(house) == 0
+    said = {name: len(log(house, name)) for name in ("worker", "beat")}
     os.kill(valkey, signal.SIGSTOP)
     try:
         changed = program.send("POST", "/api/v1/token/rotate/", {"overlap": "1h"})
         assert (changed.status, changed.body["effective_everywhere"]) == (202, False)
-        assert owed(own_house) == 1
-        eventually(lambda: any("rror" in log(own_house, name)[length:] for name, length in said.items()))
-        assert owed(own_house) == 1
+        assert owed(house) == 1
+        eventually(lambda: any("rror" in log(house, name)[length:] for name, length in said.items()))
+        assert owed(house) == 1
     finally:
         os.kill(valkey, signal.SIGCONT)
 
-    eventually(lambda: owed(own_house) == 0)
+    eventually(lambda: owed(house) == 0)
 
     key = f"version:token:{changed.body['id']}"
-    with closing(Redis(unix_socket_path=str(own_house.data / "valkey.sock"), db=1)) as client:
-        assert client.get(key) == str(version(own_house, changed.body["id"])).encode()
-    assert own_house.status_of("/readyz") == 200
+    with closing(Redis(unix_socket_path=str(house.data / "valkey.sock"), db=1)) as client:
+        assert client.get(key) == str(version(house, changed.body["id"])).encode()
+    assert house.status_of("/readyz") == 200
 
 
 def the_only(house: House, command: str) -> int:

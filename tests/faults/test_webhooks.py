@@ -4,13 +4,11 @@ they should not, and once they are back they get everything in its order."""
 import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests import environment
 from tests.audit.listening import verified
 from tests.servers.house import House
 from tests.servers.receiver import Receiver
@@ -20,21 +18,6 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 DEADLINE = 60.0  # seconds
 SOON = 15.0  # seconds: the beat's period is five, one call takes at most ten
 NAMES = [f"Brightwater {number}" for number in range(6)]
-
-
-@pytest.fixture
-def server() -> Iterator[Smtp]:
-    with Smtp() as server:
-        yield server
-
-
-@pytest.fixture
-def house(tmp_path: Path, server: Smtp) -> Iterator[House]:
-    if environment.uses_postgres():
-        pytest.skip("a house has a database of its own: once is enough")
-    mail = f"smtp://127.0.0.1:{server.port}"
-    with House(tmp_path / "data", DEMO="1", OUTGOING_NETWORKS="127.0.0.1/32", EMAIL_URL=mail) as running:
-        yield running.wait_until_ready()
 
 
 @pytest.fixture
@@ -87,7 +70,7 @@ def names_of(secret: str, receiver: Receiver) -> list[str]:
 
 
 def test_bad_receivers_delay_nothing_and_get_nothing_that_they_should_not(
-    house: House, server: Smtp, owner: Owner
+    house: House, mail_server: Smtp, owner: Owner
 ) -> None:
     organization = owner.send("GET", "organizations/?slug=brightwater")["results"][0]["id"]
 
@@ -123,10 +106,10 @@ def test_bad_receivers_delay_nothing_and_get_nothing_that_they_should_not(
         eventually(
             lambda: all("pending" in state(key)[0] and len(state(key)[0]) > 8 for key, _ in hooks.values())
         )
-        mailed = len(server.mails)
+        mailed = len(mail_server.mails)
         outsider = {"username": "late", "name": "Late", "role": "member", "email": "late@example.org"}
         owner.send("POST", "members/", {**outsider, "organization": "brightwater"})
-        eventually(lambda: len(server.mails) > mailed, SOON)
+        eventually(lambda: len(mail_server.mails) > mailed, SOON)
 
         assert names_of(secret, well) == NAMES
         assert len(well.got) == len(NAMES), "none came twice"
