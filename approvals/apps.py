@@ -1,5 +1,5 @@
-"""Registers that a weaker policy waits for approval, what becomes of the votes of who decides no longer, that somebody
-knows every subject, and what health tells."""
+"""Registers that a weaker policy waits for approval and when it is superseded, what becomes of the votes of who decides
+no longer, that somebody knows every subject, and what health tells."""
 
 from django.apps import AppConfig
 from django.core.checks import register as register_check
@@ -14,6 +14,7 @@ class ApprovalsConfig(AppConfig):
 
         subjects.register(policy_changes.KIND, policy_changes.PolicyChanges())
         consequences.register_weakening(policy_changes.weaker)
+        consequences.register_policy_applied(policy_changes.applied)
         consequences.register_deciders_lost(voters.drop_the_lost)
         readiness.register()
         register_check(subjects.check_registered)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from approvals.models import ApprovalRequest, Diff, Ids
-from approvals.requests import open_request
+from approvals.requests import open_request, supersede
 from approvals.subjects import Offer, Proposal, Row, digest_of
 from audit.trail import differences
 from config.edge.access import Access
@@ -38,6 +38,15 @@ def weaker(organization: Organization, after: OrganizationPolicy, reason: str, b
         by=by,
     )
     return request.pk
+
+
+def applied(organization: Organization, by: Access) -> None:
+    """For the verb that holds the organization's lock and has stored its policy: what waits about another one than it
+    is now is superseded. A request that is approved by this is open no more."""
+    base = _base(policy_of(organization))
+    for request in ApprovalRequest.objects.open().filter(kind=KIND, organization=organization):
+        if request.diff["base"] != base:
+            supersede(currency.lock(request), by=by)
 
 
 class PolicyChanges:

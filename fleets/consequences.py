@@ -59,6 +59,7 @@ class Consequences:
 
 _registered: list[Consequences] = []
 _weakening: list[Weakening] = []
+_policy_applied: list[Callable[[Organization, Access], None]] = []
 _deciders_lost: list[Callable[[UUID, Access], None]] = []
 
 
@@ -69,6 +70,11 @@ def register(consequences: Consequences) -> None:
 def register_weakening(function: Weakening) -> None:
     """`function(organization, after, reason, by)`: let a weaker policy wait for approval, by the request's id."""
     _weakening[:] = [function]
+
+
+def register_policy_applied(function: Callable[[Organization, Access], None]) -> None:
+    """`function(organization, by)`: its policy is another now; what waits to weaken the one before is superseded."""
+    _policy_applied[:] = [function]
 
 
 def register_deciders_lost(function: Callable[[UUID, Access], None]) -> None:
@@ -96,6 +102,12 @@ def risks_changed(organization: Organization, rules: OrganizationPolicy, reason:
     """The caller holds the organization's lock, and has stored the rules."""
     for each in _registered:
         each.risks_changed(organization, rules, reason, by)
+
+
+def policy_applied(organization: Organization, by: Access) -> None:
+    """The caller holds the organization's lock, has stored the policy, and has changed all else: requests are locked
+    last."""
+    _policy_applied[0](organization, by)
 
 
 def deciders_lost(organization_id: UUID, by: Access) -> None:
@@ -128,10 +140,12 @@ def rights_changed(change: RightsChange) -> dict[str, Any]:
 
 
 def check_registered(**_kwargs: Any) -> list[CheckMessage]:
-    """Tokenhouse.E011: nobody registered: departures would end no tokens, a weaker policy would wait for nobody."""
+    """Tokenhouse.E011: nobody registered: departures would end no tokens, a weaker policy would wait for nobody,
+    or for ever."""
     missing = {
         "No consequences of departures are registered.": _registered,
         "Nobody is asked whether a weaker policy has to be approved.": _weakening,
+        "What waits about a policy would outlive every change of it.": _policy_applied,
         "The votes of who may not decide any more would be kept.": _deciders_lost,
     }
     hint = "Install `approvals` and `tokens`."

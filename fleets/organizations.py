@@ -91,7 +91,8 @@ def apply_policy(
     approval: UUID | None = None,
     by: Access,
 ) -> None:
-    """For verbs that hold the organization's lock and have `judged` it: it holds from now on."""
+    """For verbs that hold the organization's lock and have `judged` it: it holds from now on, and what waits to weaken
+    the one before is superseded."""
     before = policy_of(organization)
     currency.claim(organization)
     organization.policy = after.as_json()
@@ -102,6 +103,7 @@ def apply_policy(
     record(Action.POLICY_CHANGED, by=by, target=organization, reason=reason, data=data)
     if after.scope_risks != before.scope_risks:
         consequences.risks_changed(organization, after, reason, by)
+    consequences.policy_applied(organization, by)
     if before.deciders - after.deciders:
         consequences.deciders_lost(organization.pk, by)
 

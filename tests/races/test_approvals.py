@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,13 +12,17 @@ import pytest
 from approvals import decisions, requests
 from approvals.models import ApprovalRequest, Decision
 from audit.models import Event
-from fleets import membership
-from fleets.models import FleetMembership, Membership, User
+from config.edge.refusals import ChangedMeanwhile
+from fleets import membership, organizations
+from fleets.models import FleetMembership, Membership, Organization, User
+from fleets.organization_policy import policy_of
 from fleets.scopes import parse_scopes
 from tests.factories import (
+    as_stored,
     events,
     fleet_member,
     make_approver,
+    make_request,
     make_token,
     need_approvals,
     operator,
@@ -178,6 +183,52 @@ def test_changes_that_are_asked_for_at_once_leave_one_that_waits(
         assert present(issued).open_request == found.get(status="open")
         assert present(issued).scopes == ["machines:read"]
         assert_hold(trail)
+
+
+def test_an_approval_of_a_weaker_policy_beside_another_change_of_it_is_done_or_superseded(
+    court: Court, trail: Trail, some_rounds: int
+) -> None:
+    """Whichever comes first, nothing waits for ever, and only what was agreed to is weakened."""
+    acme = court.world.organization
+    for number in range(some_rounds):
+        lay_down(acme, {"approvals_needed": {"high": 1}, "never_allowed": False})
+        request = make_request(acme, never_allowed=True)
+        outcomes = contest(
+            *(vote(request, user) for user in court.approvers[:3]),
+            rejection(request, court.approvers[3]),
+            reminding(request),
+            partial(lay_down, acme, {"unused_limit_days": 30 + number}),
+            partial(lay_down, acme, {"default_lifetime_days": 60 + number}),
+        )
+
+        assert codes(outcomes) <= REFUSED
+        rules, status = policy_of(as_stored(acme)), stored(request).status
+        assert status in {"approved", "rejected", "superseded"}
+        assert rules.never_allowed == (status == "approved")
+        assert (rules.unused_limit_days, rules.default_lifetime_days) == (30 + number, 60 + number)
+        ends = [name for name in ENDS if ended_so(request, name)]
+        assert [name.partition(".")[2].replace("granted", "approved") for name in ends] == [status]
+        assert_hold(trail)
+
+
+def lay_down(organization: Organization, changes: dict[str, Any]) -> None:
+    """Read anew as often as somebody else was faster."""
+    while True:
+        try:
+            organizations.set_policy(as_stored(organization), changes=changes, by=operator)
+        except ChangedMeanwhile:
+            continue
+        return
+
+
+def reminding(request: ApprovalRequest) -> Callable[[], None]:
+    row = stored(request)
+    return lambda: requests.remind(row, by=operator)
+
+
+def ended_so(request: ApprovalRequest, action: str) -> bool:
+    key = str(request.pk)
+    return Event.objects.filter(action=action, outcome="allowed", data__approval=key).exists()
 
 
 ENDS = {"approval.granted", "approval.rejected", "approval.withdrawn", "approval.superseded"}
