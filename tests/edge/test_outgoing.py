@@ -340,9 +340,7 @@ def silent(handler: Any) -> None:
 def test_a_receiver_that_never_ends_or_speaks_no_http_holds_nobody_longer_than_the_limit(
     answers: Callable[[Any], None], problem: Problem
 ) -> None:
-    limit = (
-        0.5 if problem == Problem.TIMED_OUT else 1.5
-    )  # what is no HTTP is seen before that, on a busy machine too
+    limit = 0.5 if problem == Problem.TIMED_OUT else 1.5  # no HTTP is seen before, on a busy machine too
     with Receiver(answers=answers) as receiver:
         start = time.monotonic()
         outcome = outgoing.send("POST", receiver.url, body=b"x", time_limit=limit)
