@@ -168,7 +168,7 @@ def hidden_from(reach: Reach) -> int:
     """How many machines a token's principal could read and the token can't."""
     if not isinstance(reach.rights, TokenRights):
         return 0
-    of_principal = Reach(reach.organization_id, reach.rights.principal)
+    of_principal = reach.with_rights(reach.rights.principal)
     return of_principal.machines().count() - reach.machines().count()
 
 

@@ -217,8 +217,8 @@ class WhoAmIView(EdgeView):
             "organizations": slugs,
             "token": None,
         }
-        if access.token_id:
-            token = own_token(access)
+        if isinstance(access, TokenAccess):
+            token = access.proven.token  # as it was when it was proven: all that is told of it was read then
             data["token"] = {
                 "id": token.pk,
                 "name": token.name,
