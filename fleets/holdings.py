@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from config.edge.rows import sole
 from fleets import places
 from fleets.authority import (
     NONE,
@@ -89,7 +90,7 @@ def _held(user: User, organization_id: UUID) -> PrincipalRights | None:
 def _of_person(user: User, organization_id: UUID) -> PrincipalRights | None:
     if user.is_superuser:
         return PrincipalRights(everything=True)
-    role = _memberships(user, organization_id).values_list("role", flat=True).first()
+    role = sole(_memberships(user, organization_id).values_list("role", flat=True))
     if role is None:
         return None
     return _of_members({user.pk: role}, organization_id)[user.pk]

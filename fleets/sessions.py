@@ -21,6 +21,7 @@ from config.edge import context
 from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.refusals import IllegalMove, require
+from config.edge.rows import sole
 from fleets.access import PersonAccess
 from fleets.models import SignedInSession, SignedInSessionQuerySet, User
 from fleets.personal_trail import tell
@@ -91,7 +92,7 @@ def finish(request: HttpRequest) -> None:
 def current(request: HttpRequest) -> SignedInSession | None:
     """The live row of the request's session, noted as seen. One query, and once a minute another."""
     key = request.session.session_key
-    row = SignedInSession.objects.live().filter(digest=_digest(key)).first() if key else None
+    row = sole(SignedInSession.objects.live().filter(digest=_digest(key))) if key else None
     if row and now() - row.last_seen_at >= SEEN_EVERY:
         try:
             with transaction.atomic():

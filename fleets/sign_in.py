@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from audit.actions import Action, Outcome
 from config.edge.parsing import is_plain_text
+from config.edge.rows import sole
 from fleets import sessions
 from fleets.access import PersonAccess, themselves
 from fleets.models import User
@@ -31,7 +32,7 @@ class PersonBackend(BaseBackend):
         return user if user.check_password(password) and user.is_live() else None
 
     def get_user(self, user_id: Any) -> User | None:
-        user = User.objects.people().filter(pk=user_id).first()
+        user = sole(User.objects.people().filter(pk=user_id))
         return user if user and user.is_live() else None
 
 

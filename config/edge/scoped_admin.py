@@ -30,6 +30,7 @@ from config.edge.misplaced import holds_secret
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Refused
 from config.edge.remembering import forget
+from config.edge.rows import sole
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -326,7 +327,7 @@ class ScopedAdmin(ModelAdmin):
             rows = self.shown(self.visible(access_of(request))).filter(pk=object_id)
         except (ValidationError, ValueError):  # what can't be an id
             raise Http404 from None
-        row = rows.first()
+        row = sole(rows)
         if row is None:
             raise Http404
         return row

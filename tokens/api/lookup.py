@@ -6,6 +6,7 @@ from typing import Any
 from audit.organizations import within
 from config.edge.access import Access, authorize, authorize_somewhere
 from config.edge.refusals import Invalid, Missing
+from config.edge.rows import sole
 from config.edge.views import EdgeView
 from fleets.models import Fleet, Organization, User
 from fleets.paths import ROOT
@@ -29,7 +30,7 @@ def token(view: EdgeView, pk: str, scope: Scope) -> Token:
     tokens = visible(access)
     if view.asked_organization is not None:
         tokens = tokens.filter(organization_id__in=within(access, view.asked_organization))
-    found = tokens.filter(pk=pk[:100]).first() if pk.isascii() and pk.isalnum() else None
+    found = sole(tokens.filter(pk=pk[:100])) if pk.isascii() and pk.isalnum() else None
     if found is None:
         for organization_id in access.organization_ids() if access.token_id else ():
             access.note(scope, ROOT, organization_id, allowed=False)

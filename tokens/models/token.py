@@ -4,6 +4,7 @@ What each status may become is here (`MOVES`), the writers of a status too (`mov
 Everything that a verb does besides is in issuance, lifecycle and revocation.
 """
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -94,12 +95,9 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
         `owner_role`: of a person who owns it, in the organization, where they are active there.
         """
-        theirs = Membership.objects.active().filter(
-            user=OuterRef("owner_user"), organization=OuterRef("organization")
-        )
         related = self.select_related("organization", "principal", "open_emergency", *OWNER_COLUMNS)
         together = related.prefetch_related("scope_rows", "grants")
-        return together.annotate(owner_role=Subquery(theirs.values("role")[:1]))
+        return together.annotate(owner_role=_role_of_owner())
 
     def presented(self) -> "TokenQuerySet":
         """With everything that showing a token needs, in a fixed number of queries."""
@@ -108,6 +106,15 @@ class TokenQuerySet(models.QuerySet["Token"]):
             .select_related("open_emergency__started_by")
             .prefetch_related("machine_rows__machine__fleet")
         )
+
+
+@functools.cache
+def _role_of_owner() -> Subquery:
+    """Built once: it costs as much as a small query, and every verification has it."""
+    theirs = Membership.objects.active().filter(
+        user=OuterRef("owner_user"), organization=OuterRef("organization")
+    )
+    return Subquery(theirs.values("role")[:1])
 
 
 def _owned_by(column: str, of_kind: Q) -> Q:
