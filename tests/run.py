@@ -109,9 +109,12 @@ def _start_shared(servers: ExitStack) -> dict[str, str]:
     if environment.POSTGRES_URL not in named:
         named[environment.POSTGRES_URL] = servers.enter_context(Postgres()).url()
     valkey = servers.enter_context(Valkey()).url()
-    file = servers.enter_context(templates.migrated_file(valkey))
-    database = servers.enter_context(templates.migrated_database(valkey, named[environment.POSTGRES_URL]))
-    copied = {environment.TEMPLATE_FILE: file, environment.TEMPLATE_DATABASE: database}
+    migrated = {
+        environment.TEMPLATE_FILE: templates.migrated_file(valkey),
+        environment.TEMPLATE_DATABASE: templates.migrated_database(valkey, named[environment.POSTGRES_URL]),
+    }
+    with ThreadPoolExecutor(len(migrated)) as threads:
+        copied = dict(zip(migrated, threads.map(servers.enter_context, migrated.values()), strict=True))
     return named | copied | {environment.VALKEY_URL: valkey}
 
 
