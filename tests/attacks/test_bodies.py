@@ -3,34 +3,29 @@
 Each is sent to every endpoint that reads it; none is ever a 5xx, and none leaves anything behind.
 """
 
-import functools
 import gzip
 import itertools
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from django.apps import apps
-from django.db import connection, transaction
 
-from audit.models import Event
 from fleets import organizations
 from fleets.scopes import Scope
 from tests import factories
+from tests.attacks.clients import bearer_client, session_client
 from tests.attacks.estate import DIGEST, Estate, Side
+from tests.attacks.tables import Attempt, nothing_changes, undone
 from tests.attacks.test_other_organizations import (
     API_ROUTES,
     LISTS,
-    bearer_client,
     call,
     commands,
     filled_in,
     id_at,
     places,
-    session_client,
 )
 
 pytestmark = pytest.mark.django_db
@@ -144,45 +139,6 @@ class Sender:
     def changed(self, **fields: Any) -> Any:
         """The body that works, with some fields of it replaced."""
         return self.raw(json.dumps({**self.command.body, **fields}).encode())
-
-
-@contextmanager
-def nothing_changes() -> Iterator[None]:
-    """No row of any table is another afterwards, but for uses and denials in the trail."""
-    before = contents()
-    yield
-    after = contents()
-    assert [name for name in before if before[name] != after[name]] == []
-
-
-WRITTEN_BY_USES = {"last_used_at", "last_used_address", "last_login"}
-
-
-def contents() -> dict[str, list[tuple[Any, ...]]]:
-    """Each table as the database holds it: hundreds of tests ask, so nothing is made of the values."""
-    found = {}
-    with connection.cursor() as cursor:
-        for name, sql, params in _questions():
-            cursor.execute(sql, params)
-            found[name] = cursor.fetchall()
-    return found
-
-
-@functools.cache
-def _questions() -> list[tuple[str, str, tuple[Any, ...]]]:
-    """The name of each table, and how its rows are asked for."""
-    asked = []
-    for model in apps.get_models():
-        if model._meta.label_lower in {"sessions.session", "fleets.signedinsession", "audit.outboxrow"}:
-            continue
-        rows = model._default_manager.order_by("pk")
-        if model is Event:
-            rows = rows.filter(outcome="allowed").exclude(action__in=["token.used", "session.started"])
-        columns = [
-            field.attname for field in model._meta.concrete_fields if field.attname not in WRITTEN_BY_USES
-        ]
-        asked.append((model._meta.label_lower, *rows.values_list(*columns).query.sql_with_params()))
-    return asked
 
 
 def assert_refused(response: Any, *statuses: int) -> None:
@@ -427,13 +383,6 @@ def test_no_value_of_a_field_breaks_a_command(command: Command, estate: Estate) 
 
 def _is(command: Command, method: str, path: str) -> bool:
     return (method, path) == (command.method.lower(), command.path)
-
-
-@contextmanager
-def undone() -> Iterator[None]:
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
 
 
 # Instants and spans
@@ -872,8 +821,10 @@ def test_a_version_or_key_that_cannot_be_meant_is_refused(command: Command, esta
 
 
 @pytest.mark.parametrize("route", LISTS)
-@pytest.mark.parametrize("query", ["format=xml", "format=api", "format=html", "format=admin"])
-def test_no_other_format_is_offered(route: str, query: str, estate: Estate) -> None:
+def test_no_other_format_is_offered(route: str, estate: Estate, attempt: Attempt) -> None:
+    client = session_client(estate.ours.owner)
     address = filled_in(route, *(id_at(place)(estate.ours) for place in places(route)))
 
-    assert_refused(call(session_client(estate.ours.owner), "GET", f"{address}?{query}"), 400)
+    for name in ("xml", "api", "html", "admin"):
+        with attempt(name):
+            assert_refused(call(client, "GET", f"{address}?format={name}"), 400)

@@ -5,42 +5,35 @@ A few requests each in `make test`, thousands in `make soak`. Whatever is sent, 
 
 import json
 import os
-from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from django.db import transaction
-from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from config.edge.description import described
 from fleets.authority import ROLE_SCOPES
 from fleets.scopes import Scope
+from tests.attacks.clients import bearer_client, session_client
 from tests.attacks.estate import Estate
-from tests.attacks.test_other_organizations import bearer_client, session_client
 
 pytestmark = pytest.mark.django_db
 
 
-@cache
-def description() -> dict[str, Any]:
-    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    return document
-
-
 def operations() -> list[tuple[str, str]]:
-    return [(method, path) for path, item in description()["paths"].items() for method in item]
+    return [(method, path) for path, item in described()["paths"].items() for method in item]
 
 
 def operation(method: str, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = description()["paths"][path][method]
+    found: dict[str, Any] = described()["paths"][path][method]
     return found
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in schema:
-        schema = description()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        schema = described()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return schema
 
 

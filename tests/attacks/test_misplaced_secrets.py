@@ -16,7 +16,9 @@ from django.test import Client
 from config.edge.misplaced import CODE, DETAIL
 from config.edge.scoped_admin import ScopedAdmin
 from fleets.models import User
+from tests.attacks.clients import browser, session_client
 from tests.attacks.estate import Estate, as_stored
+from tests.attacks.tables import nothing_changes
 from tests.attacks.test_bodies import (
     COMMANDS,
     SUPERUSERS,
@@ -24,11 +26,9 @@ from tests.attacks.test_bodies import (
     Sender,
     assert_refused,
     every_command,
-    nothing_changes,
 )
 from tests.attacks.test_fuzz import operation, operations, resolved
-from tests.attacks.test_other_organizations import session_client
-from tests.attacks.test_stale_pages import MEANWHILE, PAGES, address, as_opened, browser, person_for
+from tests.attacks.test_stale_pages import MEANWHILE, PAGES, address, as_opened, person_for
 from tokens import secret
 
 pytestmark = pytest.mark.django_db

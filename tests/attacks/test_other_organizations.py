@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -17,13 +18,15 @@ from django.contrib import admin
 from django.contrib.admindocs.views import simplify_regex
 from django.db import models, transaction
 from django.urls import URLPattern, URLResolver, get_resolver
-from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from audit.models import Event, OutboxRow
+from config.edge.description import described
 from tests import factories
+from tests.attacks.clients import bearer_client, session_client
 from tests.attacks.doors import assert_problem, without_id
 from tests.attacks.estate import Estate, Side
+from tests.attacks.tables import Attempt
 from tokens import secret
 from tokens.admin.choices import owner_choices
 from tokens.issuance import Issued
@@ -118,7 +121,8 @@ NO_IDS |= {"/admin/invitation/<token>", "/admin/password-reset/<token>"}  # sign
 # The URL map
 
 
-def patterns() -> Iterator[tuple[str, URLPattern]]:
+@cache
+def patterns() -> tuple[tuple[str, URLPattern], ...]:
     """Every address of the house, as `/api/v1/machines/<pk>/`."""
 
     def walk(resolver: URLResolver, before: str) -> Iterator[tuple[str, URLPattern]]:
@@ -130,7 +134,7 @@ def patterns() -> Iterator[tuple[str, URLPattern]]:
                 readable = re.sub(r"<\w+:(\w+)>", r"<\1>", route)
                 yield simplify_regex(readable), entry
 
-    yield from walk(get_resolver(), "")
+    return tuple(walk(get_resolver(), ""))
 
 
 def places(route: str) -> list[str]:
@@ -185,26 +189,6 @@ def test_a_route_that_nobody_thought_of_is_noticed() -> None:
 
 # The callers: all that one organization can give, and a superuser's token besides
 
-
-clients: dict[str, APIClient] = {}  # one a caller: each new one loads the middleware anew
-
-
-def client_of(caller: str) -> APIClient:
-    return clients.setdefault(caller, APIClient(raise_request_exception=False))
-
-
-def session_client(user: Any) -> APIClient:
-    client = client_of("session")
-    client.force_login(user)
-    return client
-
-
-def bearer_client(issued: Any) -> APIClient:
-    client = client_of("token")
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issued.secret.reveal()}")
-    return client
-
-
 CALLERS: dict[str, Callable[[Estate], APIClient]] = {
     "an admin's session": lambda estate: session_client(estate.ours.admin),
     "the owner's token": lambda estate: bearer_client(estate.ours.personal),
@@ -234,54 +218,50 @@ def never_used(value: object) -> object:
     return secret.generate_id() if re.fullmatch("[0-9A-Za-z]{16}", str(value)) else uuid4()
 
 
-@every_caller
 @pytest.mark.parametrize("route", API_ROUTES)
 def test_another_organization_s_id_is_answered_as_one_that_does_not_exist(
-    route: str, caller: str, estate: Estate
+    route: str, estate: Estate, attempt: Attempt
 ) -> None:
-    client = CALLERS[caller](estate)
-    ids = [id_at(place) for place in places(route)]
+    ids = [(of(estate.ours), of(estate.theirs)) for of in map(id_at, places(route))]
     trail = Event.objects.filter(organization_id=estate.theirs.organization.pk).count()
 
-    for sides in itertools.product((estate.ours, estate.theirs), repeat=len(ids)):
-        if estate.theirs not in sides:
+    for caller, are_theirs in itertools.product(CALLERS, itertools.product((False, True), repeat=len(ids))):
+        if not any(are_theirs):
             continue
-        values = [of(side) for of, side in zip(ids, sides, strict=True)]
+        client = CALLERS[caller](estate)
+        values = [pair[is_theirs] for pair, is_theirs in zip(ids, are_theirs, strict=True)]
         unknown = [
-            never_used(value) if side is estate.theirs else value
-            for value, side in zip(values, sides, strict=True)
+            never_used(value) if is_theirs else value
+            for value, is_theirs in zip(values, are_theirs, strict=True)
         ]
         for method in offered(route):
-            response = call(client, method, filled_in(route, *values))
-            assert response.status_code == 404, f"{method} {filled_in(route, *values)}: {response.content!r}"
-            assert_problem(response, 404, "not_found")
-            assert without_id(response) == without_id(call(client, method, filled_in(route, *unknown)))
+            with attempt(f"{caller}: {method} {filled_in(route, *values)}"):
+                response = call(client, method, filled_in(route, *values))
+                assert_problem(response, 404, "not_found")
+                assert without_id(response) == without_id(call(client, method, filled_in(route, *unknown)))
 
     assert Event.objects.filter(organization_id=estate.theirs.organization.pk).count() == trail
 
 
-@every_caller
 @pytest.mark.parametrize(
-    ("route", "of"),
-    [
-        pytest.param(route, of, id=f"{route} {name}")
-        for route in API_ROUTES
-        for name, of in BESIDE.get(places(route)[0], {}).items()
-        if len(places(route)) == 1
-    ],
+    "route", [route for route in API_ROUTES if len(places(route)) == 1 and places(route)[0] in BESIDE]
 )
 def test_no_row_of_another_organization_is_there_whatever_it_is_of(
-    route: str, of: Id, caller: str, estate: Estate
+    route: str, estate: Estate, attempt: Attempt
 ) -> None:
-    client = CALLERS[caller](estate)
+    beside = {name: (of(estate.ours), of(estate.theirs)) for name, of in BESIDE[places(route)[0]].items()}
 
-    for method in offered(route):
-        response = call(client, method, filled_in(route, of(estate.theirs)))
-        nobody = call(client, method, filled_in(route, never_used(of(estate.theirs))))
-        assert response.status_code == 404, f"{method} {route}: {response.content!r}"
-        assert without_id(response) == without_id(nobody)
-        if caller == "an admin's session":
-            assert call(client, method, filled_in(route, of(estate.ours))).status_code not in {404, 405}
+    for caller, method in itertools.product(CALLERS, offered(route)):
+        client = CALLERS[caller](estate)
+        (_, one_of_theirs), *_ = beside.values()
+        nobody = call(client, method, filled_in(route, never_used(one_of_theirs)))
+        for name, (ours, theirs) in beside.items():
+            with attempt(f"{caller}: {method} {name}"):
+                response = call(client, method, filled_in(route, theirs))
+                assert response.status_code == 404, response.content
+                assert without_id(response) == without_id(nobody)
+                if caller == "an admin's session":
+                    assert call(client, method, filled_in(route, ours)).status_code not in {404, 405}
 
 
 @pytest.mark.parametrize("route", API_ROUTES)
@@ -399,50 +379,47 @@ def test_every_filter_of_every_list_is_told_what_it_names() -> None:
     assert len(LISTS) > 10
 
 
-@every_caller
 @pytest.mark.parametrize("route", LISTS)
-def test_a_list_holds_nothing_of_another_organization(route: str, caller: str, estate: Estate) -> None:
-    client = CALLERS[caller](estate)
+def test_a_list_holds_nothing_of_another_organization(route: str, estate: Estate, attempt: Attempt) -> None:
     address = filled_in(route, *(id_at(place)(estate.ours) for place in places(route)))
 
-    response = call(client, "GET", f"{address}?limit=200")
-    if route.startswith(IN_PERSON) and caller != "an admin's session":
-        assert_problem(response, 403, "forbidden")
-        return
+    for caller, client_of in CALLERS.items():
+        with attempt(caller):
+            response = call(client_of(estate), "GET", f"{address}?limit=200")
+            if route.startswith(IN_PERSON) and caller != "an admin's session":
+                assert_problem(response, 403, "forbidden")
+                continue
+            assert response.status_code == 200, response.content
+            assert response.json()["results"], (
+                "there is something that could leak, and something that is ours"
+            )
+            text = response.content.decode()
+            assert "globex" not in text
+            assert not [key for key in ids_of(estate.theirs) if key in text]
 
-    assert response.status_code == 200, response.content
-    assert response.json()["results"], "there is something that could leak, and something that is ours"
-    text = response.content.decode()
-    assert "globex" not in text
-    assert not [key for key in ids_of(estate.theirs) if key in text]
 
-
-@every_caller
-@pytest.mark.parametrize(
-    ("route", "name"),
-    [(route, name) for route, names in LISTS.items() for name in sorted(names - PLAIN_FILTERS)],
-)
-def test_a_filter_finds_nothing_of_another_organization(
-    route: str, name: str, caller: str, estate: Estate
-) -> None:
-    client = CALLERS[caller](estate)
+@pytest.mark.parametrize("route", LISTS)
+def test_a_filter_finds_nothing_of_another_organization(route: str, estate: Estate, attempt: Attempt) -> None:
     address = filled_in(route, *(id_at(place)(estate.ours) for place in places(route)))
-    outcome, of = how(route, name)
 
-    theirs = call(client, "GET", f"{address}?{name}={of(estate.theirs)}")
-    nobodys = call(client, "GET", f"{address}?{name}={_unknown(name, of(estate.theirs))}")
-    ours = call(client, "GET", f"{address}?{name}={of(estate.ours)}")
+    for caller, name in itertools.product(CALLERS, sorted(LISTS[route] - PLAIN_FILTERS)):
+        client = CALLERS[caller](estate)
+        outcome, of = how(route, name)
+        with attempt(f"{caller}: {name}"):
+            theirs = call(client, "GET", f"{address}?{name}={of(estate.theirs)}")
+            nobodys = call(client, "GET", f"{address}?{name}={_unknown(name, of(estate.theirs))}")
+            ours = call(client, "GET", f"{address}?{name}={of(estate.ours)}")
 
-    if outcome == MISSING:
-        assert_problem(theirs, 404, "not_found")
-    else:
-        assert (theirs.status_code, theirs.json()["results"]) == (200, [])
-    assert without_id_of_page(theirs) == without_id_of_page(nobodys)
-    if route.startswith(IN_PERSON) and caller != "an admin's session":
-        assert_problem(ours, 403, "forbidden")
-        return
-    assert ours.status_code == 200, "the positive twin"
-    assert ours.json()["results"]
+            if outcome == MISSING:
+                assert_problem(theirs, 404, "not_found")
+            else:
+                assert (theirs.status_code, theirs.json()["results"]) == (200, [])
+            assert without_id_of_page(theirs) == without_id_of_page(nobodys)
+            if route.startswith(IN_PERSON) and caller != "an admin's session":
+                assert_problem(ours, 403, "forbidden")
+                continue
+            assert ours.status_code == 200, "the positive twin"
+            assert ours.json()["results"]
 
 
 def _unknown(name: str, value: object) -> object:
@@ -643,7 +620,7 @@ NAMES_NOBODY = {  # usernames are the installation's: a new one may be anybody's
 
 def commands() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(method, path, properties of the body) of every operation in the OpenAPI description."""
-    document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    document = described()
     for path, item in document["paths"].items():
         for method, operation in item.items():
             content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
@@ -702,20 +679,19 @@ def send_body(client: APIClient, key: tuple[str, str, str], estate: Estate, body
     return call(client, method.upper(), filled_in(route, *values), body)
 
 
-@every_caller
 @pytest.mark.parametrize("key", BODIES, ids=" ".join)
 def test_a_body_that_names_another_organization_s_thing_names_nothing(
-    key: tuple[str, str, str], caller: str, estate: Estate
+    key: tuple[str, str, str], estate: Estate, attempt: Attempt
 ) -> None:
-    client = CALLERS[caller](estate)
-    if key[1] == "token/":
-        client = bearer_client(estate.ours.separated)
     status, body = BODIES[key]
 
-    response = send_body(client, key, estate, body(estate.theirs))
+    for caller, client_of in CALLERS.items():
+        client = bearer_client(estate.ours.separated) if key[1] == "token/" else client_of(estate)
+        with attempt(caller):
+            response = send_body(client, key, estate, body(estate.theirs))
 
-    assert response.status_code == status, response.content
-    assert without_id(response) == without_id(send_body(client, key, estate, body(Nothing)))
+            assert response.status_code == status, response.content
+            assert without_id(response) == without_id(send_body(client, key, estate, body(Nothing)))
 
 
 @every_caller

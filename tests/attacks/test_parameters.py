@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from tests.attacks.clients import bearer_client, session_client
 from tests.attacks.estate import Estate, Side
-from tests.attacks.test_bodies import ISSUE, nothing_changes
+from tests.attacks.tables import nothing_changes
+from tests.attacks.test_bodies import ISSUE
 from tests.attacks.test_other_organizations import (
-    bearer_client,
     call,
     filled_in,
     id_at,
     offered,
     patterns,
     places,
-    session_client,
 )
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,8 @@ from django.db import transaction
 
 from config.edge.description import described
 from tests.attacks.estate import Estate
-from tests.attacks.test_bodies import COMMANDS, Command, Sender, assert_refused, nothing_changes
+from tests.attacks.tables import nothing_changes
+from tests.attacks.test_bodies import COMMANDS, Command, Sender, assert_refused
 from tests.attacks.test_other_organizations import API_ROUTES, offered
 
 pytestmark = pytest.mark.django_db

@@ -27,11 +27,12 @@ from fleets import (
     role_changes,
     technical_users,
 )
-from fleets.models import TechnicalUser, User
+from fleets.models import TechnicalUser
 from fleets.scopes import parse_scopes
 from tests import factories
+from tests.attacks.clients import browser
 from tests.attacks.estate import Estate, Side, as_stored
-from tests.attacks.test_bodies import nothing_changes
+from tests.attacks.tables import nothing_changes
 from tokens import lifecycle
 from tokens.lifecycle import Edit
 from tokens.restrictions import Restrictions, parse_networks
@@ -170,12 +171,6 @@ def address(label: str, verb: RowVerb, row: Any) -> str:
 
 def person_for(estate: Estate, verb: RowVerb) -> Client:
     return browser(estate.superuser if "emergency" in verb.name else estate.ours.owner)
-
-
-def browser(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def as_opened(page: Any) -> dict[str, Any]:
