@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import itertools
 import re
 import string
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from tests.attacks.doors import (
     without_id,
 )
 from tests.attacks.estate import Estate, as_stored
+from tests.attacks.tables import Attempt
 from tokens import issuance, lifecycle, secret
 from tokens.models import TokenSecret
 
@@ -128,17 +130,15 @@ MALFORMED: dict[str, Callable[[str], str]] = {
 
 
 @every_carrier
-@pytest.mark.parametrize("attack", MALFORMED)
 def test_a_malformed_secret_is_invalid_and_costs_no_query(
-    carrier: str, attack: str, ours: Shown, django_assert_num_queries: Any
+    carrier: str, ours: Shown, attempt: Attempt, django_assert_num_queries: Any
 ) -> None:
-    headers = CARRIERS[carrier](MALFORMED[attack](ours.text), ours)
-
-    for door in DOORS:
-        with django_assert_num_queries(0):
-            response = knock(door, headers)
-        assert_problem(response, 401, "token_invalid")
-        assert ours.text not in response.content.decode()
+    for (attack, malformed), door in itertools.product(MALFORMED.items(), DOORS):
+        with attempt(f"{attack} at {door}"):
+            with django_assert_num_queries(0):
+                response = knock(door, CARRIERS[carrier](malformed(ours.text), ours))
+            assert_problem(response, 401, "token_invalid")
+            assert ours.text not in response.content.decode()
 
 
 WHOLE_HEADERS: dict[str, str] = {
@@ -188,24 +188,32 @@ def written(template: str, of: Shown) -> str:
 
 
 @every_door
-@pytest.mark.parametrize("attack", WHOLE_HEADERS)
 def test_a_malformed_authorization_is_invalid_and_costs_no_query(
-    door: str, attack: str, ours: Shown, django_assert_num_queries: Any
+    door: str, ours: Shown, attempt: Attempt, django_assert_num_queries: Any
 ) -> None:
-    with django_assert_num_queries(0):
-        response = knock(door, {"Authorization": written(WHOLE_HEADERS[attack], ours)})
+    for attack, template in WHOLE_HEADERS.items():
+        with attempt(attack):
+            with django_assert_num_queries(0):
+                response = knock(door, {"Authorization": written(template, ours)})
+            assert_problem(response, 401, "token_invalid")
 
-    assert_problem(response, 401, "token_invalid")
+
+NOT_FOR_THE_OTHER_HEADER = (
+    "Bearer {text}",
+    "bearer {text}",
+    "PVEAPIToken={principal}!{name}={text}",
+    "Token {text}",
+)
 
 
 @every_door
-@pytest.mark.parametrize(
-    "template", ["Bearer {text}", "bearer {text}", "PVEAPIToken={principal}!{name}={text}", "Token {text}"]
-)
-def test_the_other_header_holds_nothing_but_the_secret(door: str, template: str, ours: Shown) -> None:  # A24
-    response = knock(door, {"X-Auth-Token": written(template, ours)})
-
-    assert_problem(response, 401, "token_invalid")
+def test_the_other_header_holds_nothing_but_the_secret(
+    door: str, ours: Shown, attempt: Attempt
+) -> None:  # A24
+    for template in NOT_FOR_THE_OTHER_HEADER:
+        with attempt(template):
+            response = knock(door, {"X-Auth-Token": written(template, ours)})
+            assert_problem(response, 401, "token_invalid")
 
 
 @every_carrier
@@ -249,18 +257,20 @@ FORGED: dict[str, Callable[[str], str]] = {
 
 @every_door
 @every_carrier
-@pytest.mark.parametrize("attack", FORGED)
 def test_a_forged_secret_is_answered_as_an_unknown_one(
-    door: str, carrier: str, attack: str, ours: Shown
+    door: str, carrier: str, ours: Shown, attempt: Attempt
 ) -> None:
     unknown = secret.generate("fleet", secret.generate_id())
+    as_unknown = without_id(knock(door, CARRIERS[carrier](unknown, ours)))
     events = Event.objects.count()
 
-    response = knock(door, CARRIERS[carrier](FORGED[attack](ours.text), ours))
+    for attack, forged in FORGED.items():
+        with attempt(attack):
+            response = knock(door, CARRIERS[carrier](forged(ours.text), ours))
 
-    assert_problem(response, 401, "token_invalid")
-    assert without_id(response) == without_id(knock(door, CARRIERS[carrier](unknown, ours)))
-    assert Event.objects.count() == events, "what proves nothing leaves no event in anybody's trail"
+            assert_problem(response, 401, "token_invalid")
+            assert without_id(response) == as_unknown
+            assert Event.objects.count() == events, "what proves nothing leaves no event in anybody's trail"
 
 
 @every_door
@@ -383,51 +393,49 @@ DENIED: dict[str, Callable[[Estate], issuance.Issued]] = {
 }
 
 
-@every_carrier
 @pytest.mark.parametrize("code", DENIED)
 def test_the_right_secret_of_a_token_that_does_not_work_is_told_why(
-    carrier: str, code: str, estate: Estate
+    code: str, estate: Estate, attempt: Attempt
 ) -> None:  # A30
     theirs = shown(DENIED[code](estate))
 
-    for door in DOORS:
-        response = knock(door, CARRIERS[carrier](theirs.text, theirs))
-        assert_problem(response, 401, code)
-        event = factories.last_event(action="token.denied")
-        assert (event.outcome, event.reason) == ("denied", code)
-        assert event.request_id == response["X-Request-ID"]
+    for carrier, door in itertools.product(CARRIERS, DOORS):
+        with attempt(f"{carrier} at {door}"):
+            response = knock(door, CARRIERS[carrier](theirs.text, theirs))
+            assert_problem(response, 401, code)
+            event = factories.last_event(action="token.denied")
+            assert (event.outcome, event.reason) == ("denied", code)
+            assert event.request_id == response["X-Request-ID"]
 
 
-@every_carrier
 @pytest.mark.parametrize("code", DENIED)
 def test_a_wrong_secret_learns_nothing_of_the_token_s_status(
-    carrier: str, code: str, estate: Estate
+    code: str, estate: Estate, attempt: Attempt
 ) -> None:  # A30
     theirs = shown(DENIED[code](estate))
     wrong = secret.generate("fleet", theirs.text[4:20])
     unknown = secret.generate("fleet", secret.generate_id())
 
-    for door in DOORS:
-        response = knock(door, CARRIERS[carrier](wrong, theirs))
-        assert_problem(response, 401, "token_invalid")
-        assert without_id(response) == without_id(knock(door, CARRIERS[carrier](unknown, theirs)))
-    assert not Event.objects.filter(action="token.denied").exists()
+    for carrier, door in itertools.product(CARRIERS, DOORS):
+        with attempt(f"{carrier} at {door}"):
+            response = knock(door, CARRIERS[carrier](wrong, theirs))
+            assert_problem(response, 401, "token_invalid")
+            assert without_id(response) == without_id(knock(door, CARRIERS[carrier](unknown, theirs)))
+            assert not Event.objects.filter(action="token.denied").exists()
 
 
 # As much work, whatever is wrong
 
 
-@every_door
-@every_carrier
 @pytest.mark.parametrize("generations", [1, 3])
 def test_an_unknown_id_and_a_wrong_secret_cost_the_same(
-    door: str, carrier: str, generations: int, estate: Estate, monkeypatch: pytest.MonkeyPatch
+    generations: int, estate: Estate, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # A30, its timing: the same number of queries and of digests
     ours = shown(estate.ours.token)
     for _ in range(generations - 1):
         token = as_stored(estate.ours.token.token)
         lifecycle.rotate(token, overlap=timedelta(days=1), by=factories.operator)
-    knock(door, CARRIERS[carrier](ours.text, ours))  # the peppers are proven from here on
+    knock("machines", bearer(ours.text, ours))  # the peppers are proven from here on
     real, digests = hmac.digest, []
 
     def counting(*arguments: Any) -> bytes:
@@ -436,48 +444,53 @@ def test_an_unknown_id_and_a_wrong_secret_cost_the_same(
 
     monkeypatch.setattr(hmac, "digest", counting)
 
-    def cost(text: str) -> tuple[int, int]:
+    def cost(door: str, carrier: str, text: str) -> tuple[int, int]:
         digests.clear()
         with CaptureQueriesContext(connection) as queries:
             response = knock(door, CARRIERS[carrier](text, ours))
         assert_problem(response, 401, "token_invalid")
         return len(queries), len(digests)
 
-    unknown = cost(secret.generate("fleet", secret.generate_id()))
-    wrong = cost(secret.generate("fleet", ours.text[4:20]))
+    for carrier, door in itertools.product(CARRIERS, DOORS):
+        with attempt(f"{carrier} at {door}"):
+            unknown = cost(door, carrier, secret.generate("fleet", secret.generate_id()))
+            wrong = cost(door, carrier, secret.generate("fleet", ours.text[4:20]))
 
-    assert unknown == wrong
-    assert unknown[1] == 1, "one digest is computed in either case"
+            assert unknown == wrong
+            assert unknown[1] == 1, "one digest is computed in either case"
 
 
 # The PVE form names a principal and a token: both must be the token's own
 
 
+NAMED_OTHERWISE = {
+    "another person's name": ("acme-owner", "{name}"),
+    "a name that nobody bears": ("nobody", "{name}"),
+    "a realm": ("{principal}@pve", "{name}"),
+    "another token's name": ("{principal}", "other"),
+    "the id for the name": ("{principal}", "{id}"),
+    "both changed round": ("{name}", "{principal}"),
+    "a person of another organization": ("globex-owner", "{name}"),
+}
+
+
 @every_door
-@pytest.mark.parametrize(
-    ("attack", "principal", "name"),
-    [
-        ("another person's name", "acme-owner", "{name}"),
-        ("a name that nobody bears", "nobody", "{name}"),
-        ("a realm", "{principal}@pve", "{name}"),
-        ("another token's name", "{principal}", "other"),
-        ("the id for the name", "{principal}", "{id}"),
-        ("both changed round", "{name}", "{principal}"),
-        ("a person of another organization", "globex-owner", "{name}"),
-    ],
-)
 def test_the_pve_form_must_name_the_token_s_own_principal_and_name(
-    door: str, attack: str, principal: str, name: str, estate: Estate
+    door: str, estate: Estate, attempt: Attempt
 ) -> None:  # A22, A23
     ours = shown(estate.ours.token)
     words = {"principal": ours.principal, "name": ours.name, "id": estate.ours.token.token.pk}
-    value = f"PVEAPIToken={principal.format(**words)}!{name.format(**words)}={ours.text}"
+    before = Event.objects.filter(action="token.denied").count()
 
-    response = knock(door, {"Authorization": value})
+    for attack, (principal, name) in NAMED_OTHERWISE.items():
+        with attempt(attack):
+            value = f"PVEAPIToken={principal.format(**words)}!{name.format(**words)}={ours.text}"
+            response = knock(door, {"Authorization": value})
 
-    assert_problem(response, 401, "token_invalid")
-    denial = factories.last_event(action="token.denied")
-    assert (denial.target_id, denial.reason) == (estate.ours.token.token.pk, "token_invalid")
+            assert_problem(response, 401, "token_invalid")
+            denial = factories.last_event(action="token.denied")
+            assert (denial.target_id, denial.reason) == (estate.ours.token.token.pk, "token_invalid")
+            assert Event.objects.filter(action="token.denied").count() == before + 1
 
 
 @every_door
@@ -510,16 +523,15 @@ TWO_AT_ONCE: dict[str, dict[str, str]] = {
 
 
 @every_door
-@pytest.mark.parametrize("attack", TWO_AT_ONCE)
 def test_two_credentials_at_once_are_a_bad_request(
-    door: str, attack: str, ours: Shown, django_assert_num_queries: Any
+    door: str, ours: Shown, attempt: Attempt, django_assert_num_queries: Any
 ) -> None:
-    headers = {header: written(value, ours) for header, value in TWO_AT_ONCE[attack].items()}
-
-    with django_assert_num_queries(0):
-        response = knock(door, headers)
-
-    assert_problem(response, 400, "multiple_credentials")
+    for attack, templates in TWO_AT_ONCE.items():
+        headers = {header: written(value, ours) for header, value in templates.items()}
+        with attempt(attack):
+            with django_assert_num_queries(0):
+                response = knock(door, headers)
+            assert_problem(response, 400, "multiple_credentials")
 
 
 # No credential, and those in places that are never read
@@ -539,14 +551,13 @@ def with_query(door: str, query: str) -> str:
 
 
 @every_door
-@pytest.mark.parametrize(
-    "query", ["token={text}", "token={text}&token={text}", "access_token={text}", "token="]
-)
-def test_a_secret_in_the_query_is_no_credential(door: str, query: str, ours: Shown) -> None:  # A19, A20
-    response = client.get(with_query(door, query.format(text=ours.text)))
+def test_a_secret_in_the_query_is_no_credential(door: str, ours: Shown, attempt: Attempt) -> None:  # A19, A20
+    for query in ("token={text}", "token={text}&token={text}", "access_token={text}", "token="):
+        with attempt(query):
+            response = client.get(with_query(door, query.format(text=ours.text)))
 
-    assert_problem(response, 401, "credential_missing")
-    assert ours.text not in response.content.decode()
+            assert_problem(response, 401, "credential_missing")
+            assert ours.text not in response.content.decode()
 
 
 @every_carrier
@@ -582,17 +593,19 @@ def test_a_secret_anywhere_else_is_no_credential(door: str, place: str, ours: Sh
 
 
 @pytest.mark.parametrize("door", ["whoami", "machines"])
-@every_carrier
-@pytest.mark.parametrize("text", ["", "junk", "thf_" + "0" * 55])
 def test_a_bad_header_never_becomes_the_session_beside_it(
-    door: str, carrier: str, text: str, estate: Estate
+    door: str, estate: Estate, attempt: Attempt
 ) -> None:
     client = factories.session_client(estate.ours.owner)
+    ours = shown(estate.ours.token)
     assert client.get(DOORS[door].path).status_code == 200
 
-    response = client.get(DOORS[door].path, headers=CARRIERS[carrier](text, shown(estate.ours.token)))
+    for carrier, text in itertools.product(CARRIERS, ("", "junk", "thf_" + "0" * 55)):
+        with attempt(f"{carrier}: {text}"):
+            response = client.get(DOORS[door].path, headers=CARRIERS[carrier](text, ours))
+            assert_problem(response, 401, "token_invalid")
 
-    assert_problem(response, 401, "token_invalid")
+    assert client.get(DOORS[door].path).status_code == 200, "the session was there all the while"
 
 
 @every_carrier
@@ -631,43 +644,48 @@ def test_a_password_is_no_token(estate: Estate) -> None:
 # The gate: whose door it is
 
 
-@every_carrier
 @pytest.mark.parametrize("organization", ["globex", "no-such-organization", "ACME", "acme\u200b"])
 def test_at_another_organization_s_gate_a_token_is_unknown(
-    carrier: str, organization: str, estate: Estate
+    organization: str, estate: Estate, attempt: Attempt
 ) -> None:
     ours = shown(estate.ours.token)
     path = DOORS["gate"].path.replace("organization=acme", f"organization={organization}")
-    response = client.get(path, headers=CARRIERS[carrier](ours.text, ours))
-
-    assert_problem(response, 401, "token_invalid")
     unknown = secret.generate("fleet", secret.generate_id())
-    assert without_id(response) == without_id(client.get(path, headers=CARRIERS[carrier](unknown, ours)))
-    assert factories.last_event(target_id=estate.ours.token.token.pk).reason == "token_invalid"
-    told = Event.objects.filter(organization_id=estate.theirs.organization.pk, action="token.denied")
-    assert told.count() == (1 if organization == "globex" else 0)
-    assert not told.filter(target_id=estate.ours.token.token.pk).exists(), "it learns nothing of whose it was"
+
+    for carrier, written_as in CARRIERS.items():
+        with attempt(carrier):
+            response = client.get(path, headers=written_as(ours.text, ours))
+
+            assert_problem(response, 401, "token_invalid")
+            assert without_id(response) == without_id(client.get(path, headers=written_as(unknown, ours)))
+            assert factories.last_event(target_id=estate.ours.token.token.pk).reason == "token_invalid"
+            told = Event.objects.filter(organization_id=estate.theirs.organization.pk, action="token.denied")
+            assert told.count() == (1 if organization == "globex" else 0)
+            assert not told.filter(target_id=estate.ours.token.token.pk).exists(), (
+                "it learns nothing of whose it was"
+            )
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "organization=acme%00&scope=machines:read&path=/fleets/acme-edge",
-        "organization=acme&scope=machines:read%00&path=/fleets/acme-edge",
-        "organization=acme&scope=machines:read&path=/fleets/acme-edge%00",
-        "organization=acme&organization=globex&scope=machines:read&path=/fleets/acme-edge",
-        "organization=&scope=machines:read&path=/",
-        "scope=machines:read&path=/",
-        "organization=acme&path=/",
-        "organization=acme&scope=machines:read",
-        "organization=acme&scope=everything&path=/",
-        "organization=acme&scope=machines:*&path=/",
-        "organization=acme&scope=machines:read&path=" + "/a" * 200,
-    ],
+ASKED_WRONGLY = (
+    "organization=acme%00&scope=machines:read&path=/fleets/acme-edge",
+    "organization=acme&scope=machines:read%00&path=/fleets/acme-edge",
+    "organization=acme&scope=machines:read&path=/fleets/acme-edge%00",
+    "organization=acme&organization=globex&scope=machines:read&path=/fleets/acme-edge",
+    "organization=&scope=machines:read&path=/",
+    "scope=machines:read&path=/",
+    "organization=acme&path=/",
+    "organization=acme&scope=machines:read",
+    "organization=acme&scope=everything&path=/",
+    "organization=acme&scope=machines:*&path=/",
+    "organization=acme&scope=machines:read&path=" + "/a" * 200,
 )
-@every_carrier
-def test_a_gate_that_is_asked_wrongly_says_so(carrier: str, query: str, ours: Shown) -> None:  # A14
-    response = client.get(f"/gate/verify?{query}", headers=CARRIERS[carrier](ours.text, ours))
 
-    assert response.status_code == 400
-    assert response["Content-Type"] == "application/problem+json"
+
+@every_carrier
+def test_a_gate_that_is_asked_wrongly_says_so(carrier: str, ours: Shown, attempt: Attempt) -> None:  # A14
+    for query in ASKED_WRONGLY:
+        with attempt(query):
+            response = client.get(f"/gate/verify?{query}", headers=CARRIERS[carrier](ours.text, ours))
+
+            assert response.status_code == 400
+            assert response["Content-Type"] == "application/problem+json"
