@@ -77,8 +77,8 @@ def valkey() -> dict[str, bytes]:
     """Every key and every value of all logical databases of the server."""
     found: dict[str, bytes] = {}
     first: Any = Redis.from_url(settings.REDIS.cache)
-    count = int(first.config_get("databases")["databases"])
-    for number in range(count):
+    for name in first.info("keyspace"):  # those that hold a key, as db0
+        number = int(name.removeprefix("db"))
         client: Any = Redis.from_url(settings.REDIS.cache.partition("?")[0], db=number)
         for key in client.scan_iter(count=1000):
             found[f"valkey {number} {key!r}"] = key + b"\n" + _value(client, key)
