@@ -124,12 +124,13 @@ def require_issuable(
 
 
 def require_widenable(token: Token, spec: Spec, rules: OrganizationPolicy, *, by: Access) -> None:
-    """As `require_issuable`, for what a token becomes by an edit that widens it. An end that stays is not judged:
-    what is too long ends by the policy anyway."""
+    """As `require_issuable`, for what a token becomes by an edit that widens it, or as what a pending one would begin.
+    The end of one that has begun is not judged where it stays: what is too long ends by the policy anyway."""
     at = now()
     is_moved = (spec.expires_at, spec.lifetime) != (token.expires_at, token.lifetime)
+    is_judged = is_moved or token.status == Token.Status.PENDING
     facts = _facts(Kind(token.kind), spec, rules, token.approved_at or at, at)
-    _require_allowed(facts, token.organization, token.owner, rules, "expires_at" if is_moved else "", by)
+    _require_allowed(facts, token.organization, token.owner, rules, "expires_at" if is_judged else "", by)
 
 
 def _violations(facts: Facts, rules: OrganizationPolicy, role: str | None) -> Iterator[Violation]:

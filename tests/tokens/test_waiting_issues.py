@@ -1,14 +1,19 @@
 """A new token that waits: nothing risky works before somebody else agreed, by whatever way it was asked for."""
 
+from typing import Any
+
 import pytest
 import time_machine
 
 from approvals import decisions, requests
 from approvals.models import ApprovalRequest
 from config.edge.clock import now
+from config.edge.refusals import Invalid
+from fleets import organizations
 from fleets.models import User
 from tests.factories import (
     acting,
+    as_stored,
     last_event,
     make_approver,
     make_entry,
@@ -20,6 +25,7 @@ from tests.factories import (
 from tests.tokens.conftest import World
 from tests.tokens.issuing import issue, present, wish
 from tests.tokens.waiting import (
+    AT_HOME,
     DAY,
     EDGE,
     EXECUTE,
@@ -31,6 +37,8 @@ from tests.tokens.waiting import (
     request_of,
     trail,
 )
+from tokens import lifecycle
+from tokens.changes import Edit
 from tokens.issuance import Expiry
 from tokens.models import Token
 
@@ -119,6 +127,58 @@ def test_an_end_that_came_before_the_approval_is_no_end_to_begin_with(world: Wor
         approve(issued, approver)
 
     assert present(issued).status == "active"
+
+
+@pytest.mark.parametrize("edited_by_the_operator", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "stricter", "allowed"),
+    [
+        (Expiry(), {"never_allowed": False}, Expiry(lifetime=30 * DAY)),
+        (Expiry(), {"never_allowed": False, "maximum_lifetime_days": 30}, Expiry(lifetime=30 * DAY)),
+        (Expiry(), {"maximum_lifetime_days": 30}, Expiry(lifetime=30 * DAY)),
+        (Expiry(lifetime=31 * DAY), {"maximum_lifetime_days": 30}, Expiry(lifetime=30 * DAY)),
+        (Expiry(at=now() + 40 * DAY), {"maximum_lifetime_days": 30}, Expiry(at=now() + 29 * DAY)),
+        (None, {"networks_required": {"high": True}}, None),
+    ],
+)
+def test_what_the_policy_came_to_forbid_is_not_approved_until_it_is_asked_for_otherwise(
+    world: World,
+    approver: User,
+    asked: Expiry | None,
+    stricter: dict[str, Any],
+    allowed: Expiry | None,
+    edited_by_the_operator: bool,
+) -> None:
+    issued, beside = executing(world, expiry=asked), executing(world, expiry=allowed, restrictions=AT_HOME)
+    if edited_by_the_operator:
+        wider = Edit(wish=wish(*EXECUTE, "files:read"))
+        lifecycle.edit(present(issued), change=wider, by=operator)
+    before = present(issued)
+    organizations.set_policy(as_stored(world.acme), changes=stricter, by=operator)
+
+    assert refusal(approve, issued, approver) == "requester_lost_right"
+
+    token = present(issued)
+    assert (token.status, token.version, call(issued)) == ("pending", before.version, "token_pending")
+    assert not request_of(issued).decisions.exists()
+    approve(beside, approver)
+    assert call(beside) == "works"
+    edit(issued, world.manager, restrictions=AT_HOME, expires_at=now() + 29 * DAY)
+    approve(issued, approver)
+    assert call(issued) == "works"
+
+
+def test_a_widening_of_what_waits_answers_for_its_end_though_that_stays(world: World, approver: User) -> None:
+    issued = executing(world, expiry=Expiry())
+    organizations.set_policy(as_stored(world.acme), changes={"never_allowed": False}, by=operator)
+
+    with pytest.raises(Invalid) as refused:
+        edit(issued, world.manager, wish=wish(*EXECUTE, "files:read"))
+
+    assert [(error.field, error.code) for error in refused.value.errors] == [
+        ("expires_at", "never_not_allowed")
+    ]
+    assert present(issued).scopes == sorted(EXECUTE)
 
 
 def test_low_risk_and_the_operator_need_nobody(world: World, approver: User) -> None:
