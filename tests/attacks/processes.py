@@ -5,10 +5,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from config.supervisor import programs
+from config.supervisor.port import reserved_port
 
 START_DEADLINE = 60.0  # seconds
 
@@ -69,10 +71,15 @@ class Web(Process):
         *,
         program: Callable[[str, int, Mapping[str, str]], programs.Program] = programs.web,
     ) -> None:
-        self.port = _free_port()
+        self._reserved = ExitStack()  # from before the process listens until after it has ended
+        self.port = self._reserved.enter_context(reserved_port("127.0.0.1", "0"))
         run = program("127.0.0.1", self.port, {**os.environ, **(environment or {})})
         super().__init__(run, folder / "web.log")
         self._wait_until_it_answers()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._reserved.close()
 
     def send(self, target: str, *header_lines: bytes, method: str = "GET", body: bytes = b"") -> Answer:
         """One request with exactly these header lines besides Host and Connection."""
@@ -118,11 +125,6 @@ class Worker(Process):
     def __init__(self, folder: Path) -> None:
         super().__init__(programs.worker(dict(os.environ)), folder / "worker.log")
         self.wait_for("ready.")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _everything(connection: socket.socket) -> bytes:
