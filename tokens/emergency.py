@@ -22,11 +22,13 @@ from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from fleets import currency
 from fleets.access import system
 from fleets.models import User
+from fleets.organization_policy import policy_of
 from fleets.reauthentication import require_fresh
 from tokens import emergency_mail, policy
 from tokens.decision import DerivedStatus
 from tokens.models import EmergencyAccess, Token
 from tokens.receipts import calls_of
+from tokens.rules import has_ended
 
 LONGEST = EmergencyAccess.LONGEST  # hours, of one window and within any 24
 DAY = timedelta(hours=24)
@@ -45,7 +47,8 @@ def start(token: Token, *, hours: int, reason: str, by: Access) -> EmergencyAcce
     _require_words(reason)
     _lock(token)
     if not has_to_lift(token):
-        raise IllegalMove(f"A token that is {token.derived_status} has nothing to lift.")
+        how = "has lived as long as it may" if _is_in_use(token) else f"is {token.derived_status}"
+        raise IllegalMove(f"A token that {how} has nothing to lift.")
     at = now()
     earlier = _unended(token)
     if earlier and at < earlier.ends_at:
@@ -103,8 +106,9 @@ def due(at: datetime) -> QuerySet[EmergencyAccess]:
 
 
 def has_to_lift(token: Token) -> bool:
-    """Whether it is in a status in which its restrictions matter."""
-    return token.derived_status in {DerivedStatus.ACTIVE, DerivedStatus.DISABLED}
+    """Whether its restrictions matter: it is in a status for it, and the longest life that the policy allows is not
+    over."""
+    return _is_in_use(token) and not has_ended(token, policy_of(token.organization), now())
 
 
 def open_window(token: Token) -> EmergencyAccess | None:
@@ -126,6 +130,10 @@ def end_if_due(window_id: UUID) -> None:
     window = EmergencyAccess.objects.filter(pk=window_id).first()
     if window is not None:
         record_end(window, by=system("timers"))
+
+
+def _is_in_use(token: Token) -> bool:
+    return token.derived_status in {DerivedStatus.ACTIVE, DerivedStatus.DISABLED}
 
 
 def _require_words(reason: str) -> None:
@@ -150,7 +158,7 @@ def _require_left(token: Token, at: datetime, hours: int) -> None:
 def _lock(token: Token) -> None:
     """Take the row's lock, and read what decides anew."""
     fresh = currency.lock(token)
-    for name in ("status", "version", "expires_at", "expired_at", "open_emergency_id"):
+    for name in ("status", "version", "approved_at", "expires_at", "expired_at", "open_emergency_id"):
         setattr(token, name, getattr(fresh, name))
 
 

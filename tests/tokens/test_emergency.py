@@ -15,11 +15,13 @@ from redis import Redis
 from audit import deliveries, outbox
 from audit.models import Event, OutboxRow
 from config.edge.refusals import Conflict, DomainError, IllegalMove, Invalid, Refused
+from fleets import organizations
 from fleets.access import operator as operator_for
 from fleets.access import system
 from fleets.models import User
 from tests.factories import (
     acting,
+    as_stored,
     events,
     fresh_session,
     last_event,
@@ -194,6 +196,27 @@ def test_only_what_is_alive_has_something_to_lift(status: str, world: World, roo
         start(dead, root)
     start(with_status(world.edge, "disabled"), root)
     assert events(action="emergency.started") == ["emergency.started allowed"]
+
+
+@pytest.mark.parametrize("status", ["active", "disabled"])
+def test_what_the_policy_has_ended_has_nothing_to_lift(status: str, world: World, root: User) -> None:
+    ended = with_status(world.edge, status)
+    day = {"maximum_lifetime_days": 1}
+    organizations.set_policy(as_stored(world.acme), changes=day, by=operator)
+    approved_at = stored(ended).approved_at
+    assert approved_at
+    last = approved_at + timedelta(days=1)
+
+    with time_machine.travel(last, tick=False):
+        assert not emergency.has_to_lift(stored(ended))
+        with pytest.raises(IllegalMove) as refused:
+            start(ended, root)
+        assert "as long as" in refused.value.detail
+        assert stored(ended).open_emergency is None
+    with time_machine.travel(last - INSTANT, tick=False):
+        assert emergency.has_to_lift(stored(ended))
+        start(ended, root)
+    assert events(action="emergency.started", outcome="allowed") == ["emergency.started allowed"]
 
 
 def test_one_window_at_a_time_and_a_second_stop_changes_nothing(issued: Issued, root: User) -> None:
