@@ -92,6 +92,22 @@ def test_a_window_over_http_from_its_start_to_its_receipt(issued: Issued, root: 
     assert {call["data"]["emergency"] for call in first["results"] + rest["results"]} == {ended["id"]}
 
 
+def test_a_start_that_is_sent_again_is_the_answer_of_then_and_starts_nothing(
+    issued: Issued, root: User
+) -> None:
+    client, key = session_client(root), {"Idempotency-Key": "night"}
+    first = client.post(at(issued), {"hours": 1, "reason": WHY}, headers=key)
+    client.delete(at(issued))
+
+    again = client.post(at(issued), {"hours": 1, "reason": WHY}, headers=key)
+
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again.json()["is_open"], "as it was then"
+    assert [row["is_open"] for row in client.get(at(issued)).json()["results"]] == [False]
+    assert use(issued) == 403
+    assert events(action="emergency.started") == ["emergency.started allowed"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

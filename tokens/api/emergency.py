@@ -62,7 +62,11 @@ class EmergencyWindows(OfOneToken):
         return self.get_paginated_response(_shown(self.access, page))
 
     @extend_schema(
-        operation_id="tokens_emergency_start", request=StartSerializer, responses={201: EmergencySerializer}
+        operation_id="tokens_emergency_start",
+        description="Sent again with its `Idempotency-Key` it starts nothing, and is answered as it was then: "
+        "`is_open` is what it was at the start. Whether a window is open now, the list says.",
+        request=StartSerializer,
+        responses={201: EmergencySerializer},
     )
     @idempotent
     def create(self, request: Request, token_id: str) -> Response:
