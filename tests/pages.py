@@ -12,19 +12,27 @@ from fleets.models import User
 from tests.factories import sign_in
 
 VERB = re.compile(r"/admin/\w+/\w+/[^/]+/[\w-]+/")
+LINE_END = re.compile(r"\r\n?|\n")
 VERSION = re.compile(r'name="version" value="(\d+)"')
 
 
 class Browser(Client):
-    """Sends the version that the page of a verb holds. `Client` sends what it is given, and nothing else."""
+    """Sends the version that a verb's page holds, and ends lines as browsers do. `Client` sends what it is given."""
 
     def post(self, path: str, data: Any = None, **extra: Any) -> Any:  # type: ignore[override]
-        sent = dict(data or {})
+        sent = as_sent(data or {})
         hidden = {} if "version" in sent else self._hidden(path)
         return super().post(path, {**hidden, **sent}, **extra)
 
     def _hidden(self, path: str) -> dict[str, str]:
         return hidden_in(self.get(path).content.decode()) if VERB.fullmatch(path) else {}
+
+
+def as_sent(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a form holds as browsers send it: each line of a text ends with CR LF (WHATWG HTML, form submission)."""
+    return {
+        name: LINE_END.sub("\r\n", value) if isinstance(value, str) else value for name, value in data.items()
+    }
 
 
 def hidden_in(page: str) -> dict[str, str]:

@@ -7,21 +7,18 @@ from django.http import QueryDict
 
 from approvals.standing import offer_of
 from config.edge.commands import CommandForm
+from config.edge.form_fields import Line, reason_field
 from config.edge.refusals import DomainError
 
 CHANGED = "diff_changed"
+READ_BY = "Who asked reads it."
 
 
 class DecisionForm(CommandForm):
     """Where it was changed meanwhile the form comes back with what it is now, to be read again."""
 
-    diff_digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
-    comment = forms.CharField(
-        required=False,
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Who asked reads it.",
-    )
+    diff_digest = Line(max_length=64, widget=forms.HiddenInput)
+    comment = reason_field(READ_BY, rows=3)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,12 +37,7 @@ class ApproveForm(DecisionForm):
 
 
 class RejectForm(DecisionForm):
-    comment = forms.CharField(
-        label="Why",
-        max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Who asked reads it.",
-    )
+    comment = reason_field(READ_BY, required=True, label="Why", rows=3)
 
 
 class ApproveLessForm(DecisionForm):

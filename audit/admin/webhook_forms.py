@@ -10,16 +10,17 @@ from audit.webhooks.filters import MOST
 from config.edge import once
 from config.edge.commands import CommandForm, offer
 from config.edge.destinations import LONGEST_URL
+from config.edge.form_fields import Line, Lines
 
 
-class ActionsField(forms.CharField):
+class ActionsField(Lines):
     """Names of actions, one a line."""
 
     def __init__(self) -> None:
         super().__init__(
+            rows=4,
             max_length=MOST * 60,
             initial="*",
-            widget=forms.Textarea(attrs={"rows": 4}),
             help_text="One a line: an action as token.issued, all of one subject as approval.*, or * for all. "
             "Uses of tokens are never sent.",
         )
@@ -29,10 +30,8 @@ class ActionsField(forms.CharField):
 
 
 class WebhookForm(CommandForm):
-    url = forms.CharField(
-        max_length=LONGEST_URL, label="URL", help_text="https://…; who listens there gets the events."
-    )
-    description = forms.CharField(required=False, max_length=500)
+    url = Line(max_length=LONGEST_URL, label="URL", help_text="https://…; who listens there gets the events.")
+    description = Line(required=False, max_length=500)
     actions = ActionsField()
     enabled = forms.BooleanField(required=False, initial=True)
 

@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from config.edge import misplaced
 from config.edge.access import Access
+from config.edge.form_fields import reason_field
 from config.edge.idempotency import Replayed
 from config.edge.refusals import DomainError, Invalid
 
@@ -63,13 +64,6 @@ def offer(form: forms.Form, name: str, choices: Sequence[tuple[str, str]]) -> No
     field.choices = choices
     if len(choices) == 1 and not isinstance(field, forms.MultipleChoiceField):
         field.initial = choices[0][0]
-
-
-def reason_field(help_text: str, *, required: bool = False) -> forms.CharField:
-    """Why a verb is called, in the caller's words. `help_text` says who reads them."""
-    return forms.CharField(
-        required=required, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}), help_text=help_text
-    )
 
 
 class ReasonForm(CommandForm):

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from config.edge import context
 from config.edge.access import Access
+from config.edge.form_fields import Line
 from config.edge.idempotency import Claim
 from config.edge.ids import parsed_uuid
 from config.edge.refusals import Invalid
@@ -22,9 +23,9 @@ def fresh_key() -> str:
     return str(uuid4())
 
 
-def key_field() -> forms.CharField:
+def key_field() -> Line:
     """The hidden field; a fresh key in each new form, the same one while a form is corrected."""
-    return forms.CharField(initial=fresh_key, widget=forms.HiddenInput, max_length=36)
+    return Line(initial=fresh_key, widget=forms.HiddenInput, max_length=36)
 
 
 def claimed(request: HttpRequest, by: Access) -> Claim:

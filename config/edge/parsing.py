@@ -1,4 +1,7 @@
-"""Strict JSON: one object, no duplicate keys, no NUL, no lone surrogates, no NaN, no deep nesting, no secrets."""
+"""Strict JSON: one object, no duplicate keys, no NUL, no lone surrogates, no NaN, no deep nesting, no secrets.
+
+And what is a text to be kept: one that every database stores, that people can read, that hides nothing.
+"""
 
 import json
 import math
@@ -14,6 +17,7 @@ from config.edge.refusals import Invalid
 from config.edge.scrubbing import scrubbed
 
 DEEPEST = 20  # levels of nesting
+NOT_PRINTABLE = "Control characters are not allowed."
 BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"  # Hangul fillers and the empty Braille pattern
 
 
@@ -103,6 +107,14 @@ def _printable(key: str) -> str:
 def is_plain_text(text: str) -> bool:
     """Text without NUL and lone surrogates, as every database stores it."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def is_printable(text: str, *, multiline: bool = False) -> bool:
+    """Text that shows all that is in it: without control characters, and what turns the direction of reading.
+
+    Several lines may hold LF and tabs.
+    """
+    return all(character.isprintable() or (multiline and character in "\n\t") for character in text)
 
 
 def has_words(text: str) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from config.edge.parsing import NOT_PRINTABLE, is_printable
+
 
 class StrictSerializer(serializers.Serializer[Any]):
     """A serializer for commands: an unknown or a read-only field is a 400 that names it."""
@@ -35,7 +37,7 @@ def refuse_unknown(
 class Text(serializers.CharField):
     """A line of text that a person typed: strings only (not numbers), no control characters, trimmed."""
 
-    default_error_messages = {"control": "Control characters are not allowed."}
+    default_error_messages = {"control": NOT_PRINTABLE}
 
     def __init__(self, *, max_length: int = 200, multiline: bool = False, **options: Any) -> None:
         self.multiline = multiline
@@ -45,10 +47,6 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         value: str = super().to_internal_value(data)
-        allowed = "\n\t" if self.multiline else ""
-        if any(
-            not character.isprintable() and character not in allowed and character != " "
-            for character in value
-        ):
+        if not is_printable(value, multiline=self.multiline):
             self.fail("control")
         return value

@@ -13,9 +13,11 @@ from rest_framework.exceptions import APIException
 from config.edge import parsing
 from config.edge.access import Access
 from config.edge.commands import CommandForm
+from config.edge.form_fields import Line, Lines
 from config.edge.refusals import Invalid
 from fleets import policy
 from fleets.admin.scope import OrganizationForm, organizations_where
+from fleets.api.inventory_serializers import LONGEST_NETWORK
 from fleets.api.serializers import LARGEST_NUMBER, MOST_ITEMS, Device
 from fleets.inventory import AnyItem
 from fleets.models import Image, MachineTemplate, Network, Organization
@@ -36,8 +38,8 @@ def present(kind: type[AnyItem], by: Access) -> QuerySet[Any]:
 
 
 class ItemForm(CommandForm):
-    name = forms.CharField(max_length=63)
-    description = forms.CharField(required=False, max_length=500)
+    name = Line(max_length=63)
+    description = Line(required=False, max_length=500)
 
 
 class AddingForm(OrganizationForm):
@@ -65,9 +67,9 @@ class ChangeForm(CommandForm):
 
 
 class NetworkForm(ItemForm):
-    cidr = forms.CharField(
+    cidr = Line(
         required=False,
-        max_length=64,
+        max_length=LONGEST_NETWORK,
         label="Addresses",
         help_text="A network with its prefix length, as 10.20.0.0/16 or 2001:db8::/32.",
     )
@@ -82,7 +84,7 @@ class NetworkChange(ChangeForm, NetworkForm):
 
 
 class ImageForm(ItemForm):
-    operating_system = forms.CharField(required=False, max_length=63)
+    operating_system = Line(required=False, max_length=63)
 
 
 class ImageAdding(AddingForm, ImageForm):
@@ -93,21 +95,20 @@ class ImageChange(ChangeForm, ImageForm):
     pass
 
 
-class DevicesField(forms.CharField):
+class DevicesField(Lines):
     """Disks or networks, one a line: a name, or an object in JSON, as the API takes them."""
 
     def __init__(self, label: str) -> None:
         super().__init__(
+            rows=3,
             required=False,
             max_length=20_000,
             label=label,
-            widget=forms.Textarea(attrs={"rows": 3}),
             help_text='One a line: a name, or an object as {"name": "system", "size": 68719476736}.',
         )
 
     def to_python(self, value: Any) -> str:
-        """Browsers send CR LF: with LF alone what was not touched is the same text."""
-        return "\n".join(line.strip() for line in (super().to_python(value) or "").splitlines())
+        return "\n".join(line.strip() for line in super().to_python(value).splitlines())
 
     def clean(self, value: Any) -> Any:
         lines = [line for line in super().clean(value).splitlines() if line]

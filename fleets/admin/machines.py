@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, RowVerb, offer
 from config.edge.facts import Cell, Fact, Section, linked
+from config.edge.form_fields import Line, Lines
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin, together
 from fleets import machines, policy
@@ -21,13 +22,11 @@ from fleets.models import Fleet, Machine, MachineTemplate
 LISTED = 20  # requested actions that a page shows
 
 
-class TagsField(forms.CharField):
+class TagsField(Lines):
     """Tags, one a line."""
 
     def __init__(self) -> None:
-        super().__init__(
-            required=False, max_length=4000, widget=forms.Textarea(attrs={"rows": 3}), help_text="One a line."
-        )
+        super().__init__(rows=3, required=False, max_length=4000, help_text="One a line.")
 
     def clean(self, value: Any) -> Any:
         """The verb says which are none."""
@@ -36,7 +35,7 @@ class TagsField(forms.CharField):
 
 class RegistrationForm(CommandForm):
     fleet = forms.ChoiceField()
-    name = forms.CharField(max_length=63)
+    name = Line(max_length=63)
     kind = forms.ChoiceField(choices=Machine.Kind.choices, initial=Machine.Kind.VIRTUAL)
     vmid = forms.IntegerField(
         required=False, min_value=1, max_value=2**31 - 1, label="VMID", help_text="Where the machine has one."

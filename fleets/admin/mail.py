@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +14,7 @@ from audit.policy import may_manage_mail
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, RowVerb
 from config.edge.facts import Fact
+from config.edge.form_fields import MailAddress
 from config.edge.scoped_admin import ScopedAdmin
 from fleets import mail
 
@@ -35,7 +35,7 @@ class StateFilter(OfferedFilter):
 
 
 class TestForm(CommandForm):
-    to = forms.EmailField(label="Mail address")
+    to = MailAddress(label="Mail address")
 
 
 def may_manage(by: Access, row: Any) -> bool:

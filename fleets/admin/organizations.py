@@ -10,6 +10,7 @@ from config.edge.access import Access
 from config.edge.clock import now
 from config.edge.commands import Adding, CommandForm, ReasonForm, RowVerb
 from config.edge.facts import Fact, written
+from config.edge.form_fields import Line, MailAddress
 from config.edge.refusals import IllegalMove
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
@@ -21,14 +22,12 @@ from fleets.paths import ROOT
 
 
 class OpeningForm(CommandForm):
-    slug = forms.CharField(
-        max_length=63, help_text="Lower-case letters, digits and hyphens. It never changes."
-    )
-    name = forms.CharField(max_length=150)
+    slug = Line(max_length=63, help_text="Lower-case letters, digits and hyphens. It never changes.")
+    name = Line(max_length=150)
 
 
 class RenameForm(CommandForm):
-    name = forms.CharField(max_length=150)
+    name = Line(max_length=150)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -84,9 +83,9 @@ def may_invite(by: Access, organization: Organization) -> bool:
 
 
 class InvitationForm(OrganizationForm):
-    username = forms.CharField(max_length=63)
-    name = forms.CharField(max_length=150)
-    email = forms.EmailField(required=False)
+    username = Line(max_length=63)
+    name = Line(max_length=150)
+    email = MailAddress(required=False)
     role = forms.ChoiceField(choices=Membership.Role.choices, initial=Membership.Role.MEMBER)
 
     def open_to(self, by: Access) -> list[Organization]:

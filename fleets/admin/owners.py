@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, ReasonForm, RowVerb
 from config.edge.facts import Cell, Fact, Section, linked
+from config.edge.form_fields import Line
 from config.edge.refusals import Missing
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
@@ -39,27 +40,22 @@ UNDONE = "Its slug is never used again. This can’t be undone."
 
 
 class OpeningForm(OrganizationForm):
-    slug = forms.CharField(
+    slug = Line(
         max_length=63,
         help_text="Lower-case letters, digits and hyphens. It is part of paths and never changes.",
     )
-    name = forms.CharField(max_length=150)
+    name = Line(max_length=150)
 
     def open_to(self, by: Access) -> list[Organization]:
         return organizations_where(by, policy.may_open_owner)
 
 
-class DescriptionField(forms.CharField):
-    def __init__(self) -> None:
-        super().__init__(required=False, max_length=500, widget=forms.Textarea(attrs={"rows": 3}))
-
-
 class ApplicationForm(OpeningForm):
-    description = DescriptionField()
+    description = Line(required=False, max_length=500)
 
 
 class ApplicationChangeForm(RenameForm):
-    description = DescriptionField()
+    description = Line(required=False, max_length=500)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,7 +65,7 @@ class ApplicationChangeForm(RenameForm):
 class MemberForm(CommandForm):
     """A member of the organization, by username, and a role."""
 
-    username = forms.CharField(max_length=63, help_text="Somebody of the organization.")
+    username = Line(max_length=63, help_text="Somebody of the organization.")
     role = forms.ChoiceField()
 
     def person(self) -> User:

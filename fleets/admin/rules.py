@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, RowVerb, offer
 from config.edge.facts import Cell, Fact, Section, linked
+from config.edge.form_fields import Line
 from config.edge.refusals import Missing
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin, together
@@ -73,7 +74,7 @@ class ScopesForm(CommandForm):
 
 
 class RoleAdding(OrganizationForm, ScopesForm):
-    name = forms.CharField(
+    name = Line(
         max_length=63,
         help_text="Letters, digits and . _ @ + - only. It never changes and is never used again.",
     )
@@ -193,13 +194,13 @@ class RuleForm(CommandForm):
 
 
 class EntrySetting(OrganizationForm, RuleForm):
-    path = forms.CharField(
+    path = Line(
         max_length=255, help_text="As /, /fleets/edge, /vms/101 or a path of your own, such as /nodes/n1."
     )
-    user = forms.CharField(
+    user = Line(
         required=False, max_length=63, label="User", help_text="A person’s or technical user’s username."
     )
-    group = forms.CharField(required=False, max_length=63, label="Group", help_text="Or the slug of a group.")
+    group = Line(required=False, max_length=63, label="Group", help_text="Or the slug of a group.")
     field_order = ("organization", "user", "group", "path", "role", "propagate")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

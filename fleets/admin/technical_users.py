@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 
 from config.edge.access import Access
 from config.edge.commands import Adding, CommandForm, ReasonForm, RowVerb
 from config.edge.facts import Fact
+from config.edge.form_fields import Line
 from config.edge.remembering import seen_ids
 from config.edge.scoped_admin import ScopedAdmin
 from fleets import policy, technical_users, visibility
@@ -17,15 +17,15 @@ from fleets.models import Organization, TechnicalUser
 
 
 class MakingForm(OrganizationForm):
-    username = forms.CharField(max_length=63)
-    name = forms.CharField(max_length=150, required=False)
+    username = Line(max_length=63)
+    name = Line(max_length=150, required=False)
 
     def open_to(self, by: Access) -> list[Organization]:
         return organizations_where(by, policy.may_open_owner)
 
 
 class NameForm(CommandForm):
-    name = forms.CharField(max_length=150, required=False)
+    name = Line(max_length=150, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

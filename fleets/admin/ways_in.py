@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from config.edge.admin_site import Site
 from config.edge.commands import CommandForm, attempt
+from config.edge.form_fields import MailAddress
 from config.edge.refusals import Conflict, Missing
 from config.edge.throttling import Guard, guarded
 from fleets import invitations, passwords
@@ -48,9 +49,7 @@ class NewPasswordForm(CommandForm):
 
 
 class ForgottenForm(forms.Form):
-    address = forms.EmailField(
-        label="Your mail address", max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
-    )
+    address = MailAddress(label="Your mail address", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
 
 
 @sensitive_post_parameters()

@@ -156,8 +156,8 @@ def test_a_form_keeps_what_was_typed_when_it_is_refused(manager: User, fleet: Fl
         ({"lifetime": "date"}, "Give the date."),
         ({"lifetime": "date", "until": "2020-01-01"}, "must lie in the future"),
         ({"until": "2099-01-01"}, "leave the date empty"),
-        ({"name": "nul\x00"}, "Null characters are not allowed"),
-        ({"reason": "x" * 1001}, "at most 1000 characters"),
+        ({"name": "nul\x00"}, "Control characters are not allowed"),
+        ({"reason": "x" * 1001}, "no more than 1000 characters"),
     ],
 )
 def test_what_can_not_be_meant_is_said_at_the_field(

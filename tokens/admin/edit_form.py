@@ -69,8 +69,8 @@ class EditForm(ReachForm):
 
     def _change(self, data: dict[str, Any]) -> Edit:
         return Edit(
-            name=data["name"] if data["name"] != self.row.name else UNCHANGED,
-            description=data["description"] if data["description"] != self.row.description else UNCHANGED,
+            name=data["name"] if "name" in self.changed_data else UNCHANGED,
+            description=data["description"] if "description" in self.changed_data else UNCHANGED,
             wish=self._wish(data),
             expires_at=self._expires_at(data),
         )

@@ -7,8 +7,9 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from config.edge.access import Access
 from config.edge.clock import now
-from config.edge.commands import CommandForm, ReasonForm, RowVerb, reason_field
+from config.edge.commands import CommandForm, ReasonForm, RowVerb
 from config.edge.facts import Cell, Section, linked, written, written_to_the_second
+from config.edge.form_fields import reason_field
 from tokens import emergency, policy, receipts
 from tokens.models import EmergencyAccess, Token
 

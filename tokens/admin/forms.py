@@ -7,6 +7,7 @@ from django import forms
 
 from config.edge import once
 from config.edge.commands import CommandForm, ReasonForm
+from config.edge.form_fields import Line
 from fleets.organization_policy import policy_of
 from tokens import expiry
 from tokens.admin.reach_form import ReachForm
@@ -75,7 +76,7 @@ class RotateForm(CommandForm):
 
 
 class RevokeForm(ReasonForm):
-    word = forms.CharField(
+    word = Line(
         label=f"Type {REVOKE} to confirm",
         max_length=20,
         widget=forms.TextInput(

@@ -9,8 +9,9 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from config.edge.commands import CommandForm, RowVerb, attempt, reason_field
+from config.edge.commands import CommandForm, RowVerb, attempt
 from config.edge.facts import Cell, linked
+from config.edge.form_fields import reason_field
 from config.edge.remembering import forget
 from config.edge.scoped_admin import Asked
 from fleets import organizations

@@ -11,7 +11,8 @@ from django import forms
 from django.db.models import Q
 
 from config.edge.clock import now
-from config.edge.commands import CommandForm, offer, reason_field
+from config.edge.commands import CommandForm, offer
+from config.edge.form_fields import Line, Lines, reason_field
 from fleets import paths, roles
 from fleets.admin.scope import reach
 from fleets.authority import ROLE_SCOPES, Role
@@ -56,10 +57,10 @@ class ReachForm(CommandForm):
 
     renames = {"expires_at": "until", "expires_in": "lifetime"}
 
-    name = forms.CharField(
+    name = Line(
         max_length=63, help_text="Letters, digits and . _ @ + - only; never used again for this owner."
     )
-    description = forms.CharField(required=False, max_length=500, widget=forms.Textarea(attrs={"rows": 2}))
+    description = Lines(required=False, max_length=500)
     role = forms.ChoiceField(required=False, help_text="Gives the scopes that the role has today.")
     scopes = forms.MultipleChoiceField(required=False)
     reach = forms.ChoiceField(
@@ -68,7 +69,7 @@ class ReachForm(CommandForm):
     machines = forms.MultipleChoiceField(required=False, label="Selected machines")
     extended = forms.MultipleChoiceField(required=False)
     lifetime = forms.ChoiceField(required=False, label="Expires")
-    until = forms.CharField(
+    until = Line(
         required=False,
         max_length=40,
         label="On this date",

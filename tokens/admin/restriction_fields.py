@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 
 from config.edge.commands import CommandForm
+from config.edge.form_fields import Line, Lines
 from tokens.restrictions import (
     DAYS,
     MOST_NETWORKS,
@@ -30,25 +31,27 @@ class RestrictionFields(CommandForm):
         "access_windows": "windows",
     }
 
-    networks = forms.CharField(
+    networks = Lines(
+        rows=4,
+        attrs={"spellcheck": "false", "placeholder": "10.20.0.0/16"},
         required=False,
         max_length=60 * MOST_NETWORKS,
         label="Allowed networks",
-        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "placeholder": "10.20.0.0/16"}),
         help_text="One address or network a line, IPv4 or IPv6. Empty: from everywhere.",
     )
-    rate = forms.CharField(
+    rate = Line(
         required=False,
         max_length=30,
         label="At most",
         widget=forms.TextInput(attrs={"placeholder": "3/second", "spellcheck": "false"}),
         help_text="Calls in any second, minute, hour or day, with all of its secrets together. Empty: without limit.",
     )
-    windows = forms.CharField(
+    windows = Lines(
+        rows=4,
+        attrs={"spellcheck": "false", "placeholder": "mon-fri 08:00-18:00"},
         required=False,
         max_length=100 * MOST_WINDOWS,
         label="Access windows",
-        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "placeholder": "mon-fri 08:00-18:00"}),
         help_text=(
             "One window a line, in UTC: days, then from when until when. It may end at 24:00, or on the next day, as "
             "“fri 22:00-06:00”. Empty: at any time."

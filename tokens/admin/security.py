@@ -4,8 +4,9 @@ from collections.abc import Sized
 from typing import Any
 
 from config.edge.access import Access
-from config.edge.commands import RowVerb, reason_field
+from config.edge.commands import RowVerb
 from config.edge.facts import Cell, Section
+from config.edge.form_fields import reason_field
 from tokens import lifecycle
 from tokens.admin.restriction_fields import RestrictionFields, initial_of, line_of
 from tokens.admin.verbs import is_living, manages
