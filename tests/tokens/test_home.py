@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,8 +13,10 @@ from config.edge.clock import now
 from fleets import organizations
 from fleets.models import User
 from tests.factories import (
+    as_stored,
     make_entry,
     make_member,
+    make_organization,
     make_person,
     make_superuser,
     make_token,
@@ -68,6 +71,43 @@ def test_my_tokens_that_end_within_a_week_are_named_and_no_others(world: World) 
 
     assert "1 token of yours ends within 7 days." in shown
     assert [token.name in shown for token in (*mine, theirs)] == [True, False, False, False, False]
+
+
+def test_my_tokens_that_the_policy_ends_within_a_week_are_named_with_that_end(world: World) -> None:
+    other = make_organization("other")
+    make_member(other, "auditor", user=world.auditor)
+    limited, also_limited, endless, own_end, ended, waiting = (
+        make_token(world.auditor, "audit:read", organization=world.acme).token for _ in range(6)
+    )
+    elsewhere = make_token(world.auditor, "audit:read", organization=other).token
+    changes: list[tuple[Token, dict[str, Any]]] = [
+        (limited, {"approved_at": now() - 27 * DAY}),
+        (also_limited, {"approved_at": now() - 22 * DAY}),  # in eight days
+        (endless, {"approved_at": now() - 26 * DAY, "expires_at": None}),
+        (own_end, {"approved_at": now() - 25 * DAY, "expires_at": now() + 2 * DAY}),
+        (ended, {"approved_at": now() - 30 * DAY}),
+        (waiting, {"approved_at": None, "status": "pending"}),
+        (elsewhere, {"approved_at": now() - 27 * DAY}),
+    ]
+    for token, fields in changes:
+        Token.objects.filter(pk=token.pk).update(**fields)
+    assert "within 7 days" not in home(world.owner)
+    assert "1 token of yours ends within 7 days." in home(world.auditor), "by itself"
+
+    lay_down = {"maximum_lifetime_days": 30}
+    organizations.set_policy(as_stored(world.acme), changes=lay_down, by=operator)
+
+    shown = home(world.auditor)
+    assert "3 tokens of yours end within 7 days." in shown
+    named = [shown.find(f"{token.name}, ") for token in (own_end, limited, endless)]
+    assert -1 not in named
+    assert named == sorted(named), "the first to end comes first"
+    for token in (limited, endless):
+        end = Token.objects.get(pk=token.pk).approved_at
+        assert end is not None
+        assert f"{token.name}, {end + 30 * DAY:%Y-%m-%d %H:%M} UTC by the organization’s policy" in shown
+    for token in (also_limited, ended, waiting, elsewhere):
+        assert f"{token.name}, " not in shown
 
 
 def test_approvals_are_offered_to_owners_once_somebody_else_could_give_them(world: World) -> None:

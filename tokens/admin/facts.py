@@ -9,7 +9,7 @@ from fleets.models import User
 from fleets.organization_policy import policy_of
 from fleets.scopes import Scope
 from tokens.admin import emergency, security
-from tokens.admin.marks import badge, expiry_mark, reach_mark, risk_badge, status_badge
+from tokens.admin.marks import badge, end_mark_in_full, reach_mark, risk_badge, status_badge
 from tokens.admin.timeline import timeline_of
 from tokens.admin.words import kind_of, level_of
 from tokens.models import Grant, Token
@@ -31,7 +31,7 @@ def facts_of(row: Token) -> list[Fact]:
         Fact("Role", row.role),
         Fact("Access level", level_of(row)),
         Fact("Machines", reach_mark(row)),
-        Fact("Expires", expiry_mark(row)),
+        Fact("Expires", end_mark_in_full(row)),
         Fact("Last used", f"{used} from {row.last_used_address}" if row.last_used_address else used),
         Fact("Secret starts with", row.secret_hint),
         Fact("Secret last rotated", row.rotated_at),

@@ -17,6 +17,7 @@ from fleets.deciders import members_who_decide_in
 from fleets.models import Membership, Organization
 from fleets.organization_policy import policy_of
 from fleets.scopes import Risk
+from tokens import ends
 from tokens.admin import words
 from tokens.kinds import Kind
 from tokens.models import Token
@@ -36,17 +37,18 @@ def decisions(by: Access) -> Iterator[Notice]:
 
 
 def ending_tokens(by: Access) -> Iterator[Notice]:
-    """The caller's own that work and do so for a week at most."""
+    """The caller's own that work and do so for a week at most, be it by their expiry or by the policy."""
     at = now()
     mine = Token.objects.filter(
         kind=Kind.PERSONAL, owner_user=by.user, organization__in=by.organization_ids()
     )
-    soon = mine.filter(expires_at__gt=at, expires_at__lte=at + words.SOON, expired_at=None)
-    ending = list(soon.filter(status=Token.Status.ACTIVE).order_by("expires_at")[:MOST_COUNTED])
+    alive = mine.filter(status=Token.Status.ACTIVE, expired_at=None).select_related("organization")
+    soon = ends.with_ends(alive).filter(ends_at__gt=at, ends_at__lte=at + words.SOON)
+    ending = list(soon.order_by("ends_at")[:MOST_COUNTED])
     if ending:
         many = "1 token of yours ends" if len(ending) == 1 else f"{_count(len(ending))} tokens of yours end"
         mine_listed = f"{reverse('admin:tokens_token_changelist')}?owner=me"
-        rows = [linked(token, f"{token.name}, {words.expiry_of(token)}") for token in ending[:NEWEST]]
+        rows = [linked(token, f"{token.name}, {_end(token)}") for token in ending[:NEWEST]]
         yield Notice(f"{many} within {words.SOON.days} days.", Cell("Your tokens", mine_listed), rows)
 
 
@@ -61,6 +63,11 @@ def offered_approvals(by: Access) -> Iterator[Notice]:
                 "it: let the policy ask for one.",
                 Cell("Policy", reverse("admin:fleets_organization_policy", args=[organization.pk])),
             )
+
+
+def _end(token: Token) -> str:
+    by_policy = " by the organization’s policy" if words.ends_by_policy(token) else ""
+    return words.end_of(token) + by_policy
 
 
 def _count(number: int) -> str:

@@ -31,9 +31,15 @@ def reach_mark(token: Token) -> str:
     )
 
 
-def expiry_mark(token: Token) -> str:
-    note = words.expiry_note(token)
+def end_mark(token: Token) -> str:
+    note = words.end_note(token)
     suffix = f" ({note})" if note else ""
     return format_html(
-        '<span class="expiry {}">{}{}</span>', words.expiry_class(token), words.expiry_of(token), suffix
+        '<span class="expiry {}">{}{}</span>', words.end_class(token), words.end_of(token), suffix
     )
+
+
+def end_mark_in_full(token: Token) -> str:
+    """Where there is room: its own expiry too, where the policy ends it sooner."""
+    own = f"; its own expiry: {words.expiry_of(token)}" if words.ends_by_policy(token) else ""
+    return format_html("{}{}", end_mark(token), own)

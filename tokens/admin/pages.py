@@ -22,7 +22,7 @@ from tokens.admin.emergency import START, STOP, knowing_of_windows, notes_of
 from tokens.admin.facts import facts_of, sections_of
 from tokens.admin.filters import KindFilter, OwnerFilter, StatusFilter
 from tokens.admin.forms import IssueForm
-from tokens.admin.marks import expiry_mark, reach_mark, risk_badge, status_badge
+from tokens.admin.marks import end_mark, reach_mark, risk_badge, status_badge
 from tokens.admin.security import SECURITY
 from tokens.admin.verbs import DISABLE, EDIT, ENABLE, REVOKE, ROTATE
 from tokens.hints import hints_of
@@ -206,7 +206,7 @@ class TokenAdmin(RevealingAdmin):
 
     @admin.display(description="expires", ordering=F("expires_at").asc(nulls_last=True))
     def expires_shown(self, row: Token) -> str:
-        return expiry_mark(row)
+        return end_mark(row)
 
     @admin.display(description="last used", ordering=F("last_used_at").desc(nulls_last=True))
     def used_shown(self, row: Token) -> str:

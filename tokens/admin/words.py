@@ -6,10 +6,12 @@ from django.utils.timesince import timesince
 
 from config.edge.clock import now
 from fleets.models import User
+from fleets.organization_policy import policy_of
 from fleets.scopes import Risk
 from tokens.hints import Hint
 from tokens.kinds import Kind
 from tokens.models import Token
+from tokens.rules import effective_expiry
 
 SOON = timedelta(days=7)
 NAMED = 3  # scopes and machines that a list names one by one
@@ -25,7 +27,10 @@ HINTS: dict[str, str] = {
     Hint.NEVER_NOT_ALLOWED: (
         "Every call of it is refused: the organization’s policy wants tokens to end. Give it an expiry."
     ),
-    Hint.LIFETIME_TOO_LONG: "It ends before its expiry: the organization’s policy lets no token live so long.",
+    Hint.LIFETIME_TOO_LONG: (
+        "The organization’s policy lets no token live as long as its expiry says: it ends before that, "
+        "and one that waits for an approval gets none until its expiry is earlier."
+    ),
     Hint.EXPIRED_BY_POLICY: (
         "Every call of it is refused: it has lived as long as the organization’s policy lets a token live."
     ),
@@ -52,7 +57,7 @@ PREVIEWED = {  # what a policy would do to a token
     "kind_not_allowed": "is refused: its owner’s role may have none of its kind",
     "scope_above_ceiling": "does less: some of its scopes are more than its owner’s role may have",
     "never_not_allowed": "is refused until it gets an end",
-    "lifetime_too_long": "ends earlier",
+    "lifetime_too_long": "ends earlier; where it waits for an approval, only with an earlier expiry",
     "expired": "ends at once",
     "network_required": "is refused until its networks are named",
     "unused": "is disabled, for it was not used for so long",
@@ -119,21 +124,43 @@ def day(moment: datetime) -> str:
 
 
 def expiry_of(token: Token) -> str:
-    if token.lifetime is not None:
-        return f"{token.lifetime.days} days after its approval"
-    return f"{day(token.expires_at)} UTC" if token.expires_at else "Never"
+    """Its own expiry."""
+    return _expiry(token, token.expires_at)
 
 
-def expiry_class(token: Token) -> str:
+def end_of(token: Token) -> str:
+    """When it ends, be it by its own expiry or sooner by the policy."""
+    return _expiry(token, _end(token))
+
+
+def ends_by_policy(token: Token) -> bool:
+    """Whether the longest life that the policy allows ends it before its own expiry."""
+    return _end(token) != token.expires_at
+
+
+def end_class(token: Token) -> str:
     """For the eye only: the words say it too."""
-    if token.is_ended or token.expires_at is None:
+    end = _end(token)
+    if token.is_ended or end is None:
         return ""
-    left = token.expires_at - now()
+    left = end - now()
     return "is-past" if left <= timedelta(0) else "is-soon" if left <= SOON else ""
 
 
-def expiry_note(token: Token) -> str:
-    return {"is-past": "past", "is-soon": "soon", "": ""}[expiry_class(token)]
+def end_note(token: Token) -> str:
+    """How near it is, and that the policy brings it, if it does."""
+    near = {"is-past": "past", "is-soon": "soon", "": ""}[end_class(token)]
+    return ", ".join(filter(None, (near, "by policy" if ends_by_policy(token) else "")))
+
+
+def _end(token: Token) -> datetime | None:
+    return effective_expiry(token, policy_of(token.organization))
+
+
+def _expiry(token: Token, end: datetime | None) -> str:
+    if token.lifetime is not None:
+        return f"{token.lifetime.days} days after its approval"
+    return f"{day(end)} UTC" if end else "Never"
 
 
 def last_used(token: Token) -> str:
