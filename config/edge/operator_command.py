@@ -12,11 +12,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
 from rest_framework.exceptions import APIException
+from rest_framework.serializers import Serializer
 
 from config.edge import context, misplaced
 from config.edge.context import RequestContext, bound
 from config.edge.problems import translated
 from config.edge.refusals import DomainError
+
+CONTINUED = "\n            | "
 
 
 class OneLineParser(CommandParser):
@@ -57,11 +60,12 @@ class OperatorCommand(BaseCommand):
 
     def say(self, text: str) -> None:
         """A remark for the person at the terminal: stdout holds the result alone."""
-        self.stderr.write(text)
+        self.stderr.write(as_line(text))
 
-    def answer(self, data: Any, written: str, options: dict[str, Any]) -> None:
-        """The result: one JSON document for programs, `written` for people."""
+    def answer(self, data: Any, lines: list[str], options: dict[str, Any]) -> None:
+        """The result: one JSON document for programs, `lines` for people, none of which a text can forge."""
         is_json = options["format"] == "json"
+        written = "\n".join(map(as_line, lines))
         self.stdout.write(json.dumps(data, cls=DjangoJSONEncoder, ensure_ascii=False) if is_json else written)
 
     def say_how(self, *, on_behalf_of: str = "", without_approval: bool = False) -> None:
@@ -71,6 +75,26 @@ class OperatorCommand(BaseCommand):
         self.say(f"Done as the operator, {operator_label()}{behalf}{approval}.")
         if not context.current().effective_everywhere:
             self.say("Other processes could not be told yet: a running Tokenhouse repeats it until they are.")
+
+
+def said(command: type[Serializer[Any]], **data: Any) -> dict[str, Any]:
+    """Arguments read as the body of the same command of the API is; ValidationError where it refuses them."""
+    serializer = command(data=data)
+    serializer.is_valid(raise_exception=True)
+    values: dict[str, Any] = serializer.validated_data
+    return values
+
+
+def as_line(text: str) -> str:
+    """For a terminal: what is not printable is written out, as \\x1b, and a text's further lines are marked as such."""
+    return CONTINUED.join(map(_written_out, text.split("\n")))
+
+
+def _written_out(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def operator_label() -> str:
@@ -95,4 +119,4 @@ def _explained(error: DomainError) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return as_line(" ".join(text.split()))

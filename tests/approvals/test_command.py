@@ -112,3 +112,23 @@ def test_what_is_refused_is_said_in_one_line_and_changes_nothing(place: Place) -
 
     single = make_request(place.acme, by=place.admin, never_allowed=True)
     assert "Nothing of it can be left out" in fails(*deciding("approve", single, "ada", "--only", "x"))
+
+
+def test_a_reason_forges_no_line_and_hides_none(place: Place) -> None:
+    """As texts were kept before forms refused what is not printable."""
+    reason = "Repair\x1b[1A\x1b[2K\u202e\napprovals     1 of 1\nchange        nothing"
+    request = make_request(place.acme, by=place.admin, reason=reason)
+    out = io.StringIO()
+
+    call_command("approvals", "show", str(request.pk), stdout=out)
+
+    lines = out.getvalue().splitlines()
+    assert [line for line in lines if line.startswith("approvals")] == ["approvals     0 of 1"]
+    assert [line for line in lines if line.startswith("change")] == [
+        "change        tokens may be without an end",
+        "change        people may approve their own requests",
+    ]
+    assert r"reason        Repair\x1b[1A\x1b[2K\u202e" in lines
+    assert "            | approvals     1 of 1" in lines
+    assert all(line.isprintable() for line in lines)
+    assert run("show", str(request.pk))["reason"] == reason

@@ -265,6 +265,40 @@ def test_the_operator_starts_and_stops_it_for_a_superuser(issued: Issued, root: 
     assert EmergencyAccess.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("x" * 5000, "reason: Ensure this field has no more than 1000 characters."),
+        ("Fire\x00", "reason: Control characters are not allowed."),
+        ("Fire\x1b[8m", "reason: Control characters are not allowed."),
+        ("\u202eFire", "reason: Control characters are not allowed."),
+        ("Fire\udcff", "reason: Control characters are not allowed."),  # a byte that is no UTF-8
+    ],
+)
+def test_a_reason_that_the_api_refuses_the_operator_is_refused_in_the_same_words(
+    reason: str, says: str, issued: Issued, root: User
+) -> None:
+    key = issued.token.pk
+    with pytest.raises(CommandError) as refused:
+        command("start", key, "--hours", "1", "--reason", reason, "--as", "root")
+    assert (str(refused.value), EmergencyAccess.objects.count()) == (says, 0)
+    command("start", key, "--hours", "1", "--reason", WHY, "--as", "root")
+
+    with pytest.raises(CommandError) as refused:
+        command("stop", key, "--reason", reason, "--as", "root")
+
+    assert str(refused.value) == says
+    assert EmergencyAccess.objects.get().ended_at is None
+
+
+def test_the_operator_may_write_several_lines_and_stop_without_a_word(issued: Issued, root: User) -> None:
+    key = issued.token.pk
+    command("start", key, "--hours", "1", "--reason", f" {WHY}\nStill. ", "--as", "root")
+    command("stop", key, "--as", "root")
+
+    assert EmergencyAccess.objects.get().reason == f"{WHY}\nStill."
+
+
 def test_the_end_is_exact_to_the_instant_and_waits_for_nobody(issued: Issued, root: User) -> None:
     session_client(root).post(at(issued), {"hours": 1, "reason": WHY})
     ends_at = EmergencyAccess.objects.get().ends_at

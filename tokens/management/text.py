@@ -1,4 +1,4 @@
-"""What the commands print for people: facts one below the other, and tables. Programs ask for --format json."""
+"""What the commands print for people, line by line: facts, and tables. Programs ask for --format json."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,20 +8,20 @@ from tokens.kinds import PREFIX
 PREFIX_OF_TYPE: dict[str, str] = {kind.value: prefix for kind, prefix in PREFIX.items()}
 
 
-def facts(data: Mapping[str, Any]) -> str:
+def facts(data: Mapping[str, Any]) -> list[str]:
     width = max(len(name) for name in data) + 2
-    return "\n".join(f"{name:{width}}{_written(value)}".rstrip() for name, value in data.items())
+    return [f"{name:{width}}{_written(value)}".rstrip() for name, value in data.items()]
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> str:
+def table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> list[str]:
     columns = list(columns)
     cells = [[column.upper() for column in columns]]
     cells += [[_written(row[column]) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    return "\n".join(
+    return [
         "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
-    )
+    ]
 
 
 def _written(value: Any) -> str:

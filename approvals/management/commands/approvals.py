@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandParser
-from rest_framework.serializers import Serializer
 
 from approvals import decisions, requests
 from approvals.api.serializers import Approval, ApprovalSerializer, Rejection, StandingRequest, Withdrawal
@@ -13,7 +12,7 @@ from approvals.standing import standings
 from approvals.subjects import handler_of
 from config.edge.access import Access
 from config.edge.ids import parsed_uuid
-from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, said
 from config.edge.refusals import Conflict, Missing
 from fleets.management import named
 from fleets.management.operator import as_operator
@@ -87,7 +86,7 @@ class Command(OperatorCommand):
             for each in shown
         ]
         nothing = "No such request." if options["status"] else "Nothing waits."
-        self.answer(shown, "\n".join(lines) or nothing, options)
+        self.answer(shown, lines or [nothing], options)
 
     def _show(self, request: ApprovalRequest, by: Access, options: Options) -> None:
         standing = standings([request], by)[request.pk]
@@ -99,28 +98,21 @@ class Command(OperatorCommand):
         for each in shown["decisions"]:
             void = " (void)" if each["voided_at"] else ""
             lines.append(f"{'decision':14}{each['user']}: {each['verdict']}{void} {each['comment']}".rstrip())
-        self.answer(shown, "\n".join(lines), options)
+        self.answer(shown, lines, options)
 
 
 def _called(request: ApprovalRequest, by: Access, options: Options) -> None:
     if options["verb"] == "withdraw":
-        requests.withdraw(request, **_said(Withdrawal, reason=options["reason"]), by=by)
+        requests.withdraw(request, **said(Withdrawal, reason=options["reason"]), by=by)
         return
-    said = {"comment": options["comment"], "diff_digest": options["digest"]}
+    words = {"comment": options["comment"], "diff_digest": options["digest"]}
     if options["verb"] == "reject":
-        values = _said(Rejection, **said)
+        values = said(Rejection, **words)
         decisions.reject(request, digest=values.pop("diff_digest"), **values, by=by)
         return
-    values = _said(Approval, **said)
+    values = said(Approval, **words)
     narrowed = _narrowed(request, options["only"]) if options["only"] else None
     decisions.approve(request, digest=values.pop("diff_digest"), narrowed=narrowed, **values, by=by)
-
-
-def _said(command: type[Serializer[Any]], **data: str) -> dict[str, Any]:
-    serializer = command(data=data)
-    serializer.is_valid(raise_exception=True)
-    values: dict[str, Any] = serializer.validated_data
-    return values
 
 
 def _narrowed(request: ApprovalRequest, parts: list[str]) -> dict[str, Any]:

@@ -19,4 +19,5 @@ class Command(OperatorCommand):
 
     def act(self, **options: Any) -> None:
         mail.test_now(to=options["address"], by=as_operator())
-        self.answer({"sent": options["address"]}, f"The server took a mail to {options['address']}.", options)
+        took = f"The server took a mail to {options['address']}."
+        self.answer({"sent": options["address"]}, [took], options)

@@ -58,7 +58,7 @@ class Command(OperatorCommand):
             shown |= {"link": invitations.link_to(invitation), "expires_at": invitation.expires_at}
         width = max(map(len, shown))
         lines = [f"{name:{width}}  {'-' if value is None else value}" for name, value in shown.items()]
-        self.answer(shown, "\n".join(lines), options)
+        self.answer(shown, lines, options)
         self.say_how()
         if invitation is None:
             self.say("They have an account already and sign in as they always do.")

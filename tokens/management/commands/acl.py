@@ -64,7 +64,7 @@ class Command(OperatorCommand):
 
     def _list(self, options: Options) -> None:
         rows = [row for place in _places(options) for row in _rows(place, options)]
-        self.answer(rows, text.table(rows, COLUMNS) if rows else "Nothing is given.", options)
+        self.answer(rows, text.table(rows, COLUMNS) if rows else ["Nothing is given."], options)
 
 
 def _of_token(options: Options) -> dict[str, Any]:

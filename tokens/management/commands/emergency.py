@@ -5,13 +5,13 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from config.edge.facts import written
-from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, said
 from config.edge.parsing import is_plain_text
 from config.edge.refusals import Missing
 from fleets.management import named
 from fleets.management.operator import as_operator
 from tokens import emergency, receipts
-from tokens.api.emergency import represent_window
+from tokens.api.emergency import StartSerializer, StopSerializer, represent_window
 from tokens.models import Token
 
 Options = dict[str, Any]
@@ -39,15 +39,16 @@ class Command(OperatorCommand):
         by = as_operator(named.person(options["user"]))
         token = _token(options["token"])
         if options["verb"] == "start":
-            window = emergency.start(token, hours=options["hours"], reason=options["reason"], by=by)
+            body = said(StartSerializer, hours=options["hours"], reason=options["reason"])
+            window = emergency.start(token, **body, by=by)
             until = written(window.ends_at)
             text = f"The networks and access windows of {token.name} are lifted until {until}."
-            self.answer(represent_window(window, 0), text, options)
+            self.answer(represent_window(window, 0), [text], options)
         else:
-            ended = emergency.stop(token, reason=options["reason"], by=by)
+            ended = emergency.stop(token, **said(StopSerializer, reason=options["reason"]), by=by)
             shown = represent_window(ended, receipts.calls_of(ended).count()) if ended else None
             text = "Emergency access has ended." if ended else "There was none to stop."
-            self.answer(shown, text, options)
+            self.answer(shown, [text], options)
         self.say_how(on_behalf_of=options["user"])
 
 

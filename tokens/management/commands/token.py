@@ -121,7 +121,7 @@ class Command(OperatorCommand):
     def _list(self, options: Options) -> None:
         tokens = named.tokens_of(options["owner"], options["organization"])
         rows = [represent(token) for token in (tokens if options["all"] else tokens.not_ended())]
-        self.answer(rows, text.table(rows, COLUMNS) if rows else "No tokens.", options)
+        self.answer(rows, text.table(rows, COLUMNS) if rows else ["No tokens."], options)
 
     def _info(self, options: Options) -> None:
         self._show(_token(options), options)
