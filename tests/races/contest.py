@@ -1,12 +1,18 @@
-"""Starts competitors at the same moment, each in a thread with a database connection of its own."""
+"""Starts competitors at the same moment, each in a thread with a database connection of its own.
 
+The threads and their connections last until `dismiss`, as those of a web server do: to open eight for each contest
+takes longer than most contests.
+"""
+
+import functools
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import Context
 from typing import Any
 
-from django.db import connections
+from django.db import close_old_connections, connection, connections
 
 from config.edge.refusals import DomainError
 
@@ -21,21 +27,44 @@ def contest(*competitors: Callable[[], Any]) -> list[Any]:
 
     def run(competitor: Callable[[], Any]) -> Any:
         try:
-            connections["default"].ensure_connection()
+            _connect()
             start.wait(START_DEADLINE)
-            return competitor()
+            return Context().run(competitor)
         except DomainError as refusal:
             return refusal
-        finally:
-            connections.close_all()
+        except BaseException:
+            connections.close_all()  # it may be in the middle of something
+            raise
 
     usual = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        with ThreadPoolExecutor(max_workers=len(competitors)) as threads:
-            return list(threads.map(run, competitors))
+        running = [_threads().submit(run, competitor) for competitor in competitors]
+        wait(running)
     finally:
         sys.setswitchinterval(usual)
+    return [one.result() for one in running]
+
+
+def in_each_thread(act: Callable[[], object]) -> None:
+    """Let each of the threads do it once, where there are any."""
+    if not _threads.cache_info().currsize:
+        return
+    everybody = threading.Barrier(COMPETITORS)  # who waits for the others takes no second turn
+
+    def take_turn() -> None:
+        everybody.wait(START_DEADLINE)
+        act()
+
+    for turn in [_threads().submit(take_turn) for _ in range(COMPETITORS)]:
+        turn.result()
+
+
+def dismiss() -> None:
+    """Close the connections and end the threads. The next contest has others."""
+    in_each_thread(connections.close_all)
+    _threads().shutdown()
+    _threads.cache_clear()
 
 
 def winners(outcomes: Sequence[Any]) -> list[Any]:
@@ -45,3 +74,15 @@ def winners(outcomes: Sequence[Any]) -> list[Any]:
 def codes(outcomes: Sequence[Any]) -> set[str]:
     """The codes of the refusals."""
     return {outcome.code for outcome in outcomes if isinstance(outcome, DomainError)}
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(COMPETITORS, "competitor")
+
+
+def _connect() -> None:
+    """Open this thread's connection where there is none that works."""
+    close_old_connections()
+    connection.ensure_connection()
+    connection.close_at = None  # kept however long CONN_MAX_AGE is, which is no time on SQLite

@@ -7,7 +7,7 @@ from typing import TypeVar
 from django.db import connections
 
 from config.edge.redis import breaker
-from tests.races.contest import START_DEADLINE
+from tests.races.contest import START_DEADLINE, dismiss
 
 T = TypeVar("T")
 PROCESSES = 8
@@ -16,7 +16,8 @@ _fork = multiprocessing.get_context("fork")
 
 def together(act: Callable[[], list[T]], processes: int = PROCESSES) -> list[T]:
     """What all processes gave, which start at the same moment. Any exception of one fails the test."""
-    connections.close_all()  # else the children would share them
+    connections.close_all()  # else the children would share them,
+    dismiss()  # and those of the threads
     start, results = _fork.Barrier(processes), _fork.SimpleQueue()
 
     def run() -> None:
