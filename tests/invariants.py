@@ -1,27 +1,25 @@
 """What must hold of the whole database after any race, fault or crash, whatever was going on.
 
 `broken()` lists what does not hold; `assert_hold()` is for tests. `Trail` remembers the events of an earlier moment:
-they are all still there, as they were, and what was added since is younger.
+they are all still there, as they were, and what was added since is younger. Each table is read once, in plain rows.
 """
 
-import hashlib
+import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Model, Q
+from django.db.models import Model
 from redis import Redis
 
 from approvals.models import ApprovalRequest, Decision
-from audit.actions import Action, Outcome
-from audit.models import Event, OutboxRow
+from audit.actions import Action
+from audit.models import OutboxRow
 from config.edge.clock import now
-from config.edge.ids import EPOCH
 from config.edge.models import IdempotencyKey
 from fleets import currency
 from fleets.models import (
@@ -35,7 +33,10 @@ from fleets.models import (
     TechnicalUser,
     User,
 )
-from tokens.models import Token, TokenSecret
+from tests.trails import EFFECTS_OF_APPROVALS, ENDS_OF_A_REQUEST, Sums, Trail
+from tokens.models import Grant, Token, TokenSecret
+
+__all__ = ["Trail", "assert_hold", "broken", "of_the_database_file"]
 
 MOST_LIVE_SECRETS = 2
 LONGEST_COMMIT = timedelta(seconds=1)  # between an event's own instant and the end of its transaction
@@ -51,17 +52,7 @@ CHANGES_OF_A_TOKEN = (
     Action.EMERGENCY_STARTED,
     Action.EMERGENCY_ENDED,
 )
-ENDS_OF_A_REQUEST = {
-    ApprovalRequest.Status.REJECTED: Action.APPROVAL_REJECTED,
-    ApprovalRequest.Status.WITHDRAWN: Action.APPROVAL_WITHDRAWN,
-    ApprovalRequest.Status.LAPSED: Action.APPROVAL_LAPSED,
-    ApprovalRequest.Status.SUPERSEDED: Action.APPROVAL_SUPERSEDED,
-}
-EFFECTS_OF_APPROVALS = {
-    "token_issue": Action.TOKEN_ACTIVATED,
-    "token_change": Action.TOKEN_EDITED,
-    "policy_change": Action.POLICY_CHANGED,
-}
+OWNERS: dict[str, type[Model]] = {"fleet": Fleet, "group": Group, "application": Application}
 CHANGES_OF_A_MEMBER = (
     Action.MEMBER_LEFT,
     Action.MEMBER_SUSPENDED,
@@ -74,29 +65,6 @@ CHANGES_OF_A_MACHINE = (
     Action.MACHINE_DEREGISTERED,
     Action.MACHINE_CONFIGURED,
 )
-
-
-@dataclass
-class Trail:
-    """The events as they were when they were last looked at."""
-
-    seen: dict[UUID, bytes] = field(default_factory=dict)
-
-    def broken(self) -> Iterator[str]:
-        """What happened to the trail since the last call that must not happen to it."""
-        present = {
-            row[0]: hashlib.sha256(repr(row).encode()).digest()
-            for row in Event.objects.order_by("id").values_list()
-        }
-        for pk, digest in self.seen.items():
-            if pk not in present:
-                yield f"event {pk} is gone"
-            elif present[pk] != digest:
-                yield f"event {pk} was changed"
-        youngest, added = max(self.seen, default=None), present.keys() - self.seen.keys()
-        if youngest and added and min(added) < youngest:
-            yield f"an event was added before {youngest}, which was there already"
-        self.seen = present
 
 
 def assert_hold(
@@ -117,18 +85,21 @@ def broken(
     valkey_lost_its_data: bool = False,
 ) -> Iterator[str]:
     """Every sentence about the whole database that does not hold, in words that name the row."""
-    yield from trail.broken() if trail else ()
-    changes = _counts("token")
-    yield from _of_tokens(changes)
-    yield from _of_secrets(changes)
-    yield from _of_ended_tokens(changes, revoked or {})
-    yield from _of_waiting_tokens(changes)
-    yield from _of_requests()
-    yield from _of_members()
-    yield from _of_machines()
-    yield from _of_closed_owners()
+    trail = trail or Trail()
+    yield from trail.broken()
+    sums, tokens, requests = trail.sums, _tokens(), _requests()
+    yield from _of_tokens(tokens, sums)
+    yield from _of_secrets(tokens, sums)
+    yield from _of_ended_tokens(tokens, sums, revoked or {})
+    yield from _of_waiting_tokens(tokens, requests, sums)
+    yield from _of_requests(requests, sums)
+    members = _members()
+    yield from _of_members(members, sums)
+    yield from _of_owners_who_left(tokens, members)
+    yield from _of_machines(sums)
+    yield from _of_closed_owners(tokens, sums)
     yield from _of_idempotency()
-    yield from _of_versions(valkey_lost_its_data=valkey_lost_its_data)
+    yield from _of_versions(tokens, valkey_lost_its_data=valkey_lost_its_data)
 
 
 def of_the_database_file() -> list[str]:
@@ -142,113 +113,124 @@ def of_the_database_file() -> list[str]:
         return found + [f"a foreign key of {row[0]} leads nowhere" for row in cursor.fetchall()]
 
 
-def _counts(target_type: str) -> dict[str, Counter[str]]:
-    """{id: {action: how often it was done to it}}"""
-    found: dict[str, Counter[str]] = {}
-    rows = Event.objects.filter(target_type=target_type, outcome=Outcome.ALLOWED).order_by()
-    for pk, action, count in rows.values_list("target_id", "action").annotate(Count("id")):
-        found.setdefault(pk, Counter())[action] = count
-    return found
+def _tokens() -> Sequence[Any]:
+    """{pk, status, …} of each, with what is said here of its principal and its owner."""
+    columns = (
+        *("pk", "version", "status", "kind", "organization_id", "owner_user_id", "open_request_id"),
+        *("principal__is_active", "principal__technical__kind"),
+        *(f"owner_{kind}__closed_at" for kind in OWNERS),
+    )
+    return list(Token.objects.order_by().values_list(*columns, named=True))
 
 
-def _of_tokens(changes: Mapping[str, Counter[str]]) -> Iterator[str]:
+def _requests() -> Sequence[Any]:
+    columns = ("pk", "status", "kind", "needed", "subject_type", "subject_id")
+    return list(ApprovalRequest.objects.order_by().values_list(*columns, named=True))
+
+
+def _members() -> Sequence[Any]:
+    columns = ("pk", "version", "role", "left_at", "suspended_at", "user_id", "organization_id")
+    return list(Membership.objects.order_by("joined_at").values_list(*columns, named=True))
+
+
+def _is_ended(token: Any) -> bool:
+    return token.status in Token.ENDED
+
+
+def _of_tokens(tokens: Sequence[Any], sums: Sums) -> Iterator[str]:
     """A change and its event are both there or both not; no token without its issue."""
-    for token in Token.objects.select_related("principal"):
-        counts = changes.get(token.pk, Counter())
+    changes = sums.to("token")
+    for token in tokens:
+        counts, is_ended = changes.get(token.pk, Counter()), _is_ended(token)
         if counts[Action.TOKEN_ISSUED] != 1:
             yield f"token {token.pk} has {counts[Action.TOKEN_ISSUED]} events of its issue"
         if token.version != 1 + _sum(counts, CHANGES_OF_A_TOKEN):
             yield f"token {token.pk} has version {token.version} and the events {dict(counts)}"
         times_off = counts[Action.TOKEN_DISABLED] - counts[Action.TOKEN_ENABLED]
-        if not token.is_ended and times_off != (token.status == Token.Status.DISABLED):
+        if not is_ended and times_off != (token.status == Token.Status.DISABLED):
             yield f"token {token.pk} is {token.status} by the events {dict(counts)}"
-        if token.kind == Token.Kind.FLEET and token.principal.is_active == token.is_ended:
-            yield f"token {token.pk} is {token.status}, its technical user active: {token.principal.is_active}"
-    ids = set(Token.objects.values_list("pk", flat=True))
+        if token.kind == Token.Kind.FLEET and token.principal__is_active == is_ended:
+            yield f"token {token.pk} is {token.status}, its technical user active: {token.principal__is_active}"
+    ids = {token.pk for token in tokens}
     issued = (pk for pk, counts in changes.items() if counts[Action.TOKEN_ISSUED])
     yield from (f"an event issues token {pk}, which is not there" for pk in issued if pk not in ids)
 
 
-def _of_secrets(changes: Mapping[str, Counter[str]]) -> Iterator[str]:
+def _of_secrets(tokens: Sequence[Any], sums: Sums) -> Iterator[str]:
     """Exactly one newest secret, at most two that work, one for the issue and for each rotation."""
-    at = now()
-    secrets: dict[str, list[TokenSecret]] = {}
-    for row in TokenSecret.objects.order_by("generation"):
-        secrets.setdefault(row.token_id, []).append(row)
-    for token in Token.objects.all():
+    at, changes = now(), sums.to("token")
+    secrets: dict[str, list[tuple[int, datetime | None]]] = {}
+    stored = TokenSecret.objects.order_by("generation")
+    for pk, generation, valid_until in stored.values_list("token_id", "generation", "valid_until"):
+        secrets.setdefault(pk, []).append((generation, valid_until))
+    for token in tokens:
         rows = secrets.get(token.pk, [])
-        generations = [row.generation for row in rows]
+        generations = [generation for generation, _ in rows]
         made = 1 + changes.get(token.pk, Counter())[Action.TOKEN_ROTATED]
         if generations != list(range(1, made + 1)):
             yield f"token {token.pk} has the secrets {generations}, and events that made {made}"
-        newest = [row.generation for row in rows if row.valid_until is None]
-        if not token.is_ended and newest != generations[-1:]:
+        if _is_ended(token):
+            continue
+        newest = [generation for generation, valid_until in rows if valid_until is None]
+        if newest != generations[-1:]:
             yield f"token {token.pk} has the newest secrets {newest} of {generations}"
-        live = [row for row in rows if row.valid_until is None or at < row.valid_until]
-        if not token.is_ended and not 1 <= len(live) <= MOST_LIVE_SECRETS:
-            yield f"token {token.pk} has {len(live)} secrets that work"
+        live = sum(valid_until is None or at < valid_until for _, valid_until in rows)
+        if not 1 <= live <= MOST_LIVE_SECRETS:
+            yield f"token {token.pk} has {live} secrets that work"
 
 
 def _of_ended_tokens(
-    changes: Mapping[str, Counter[str]], acknowledged: Mapping[str, datetime]
+    tokens: Sequence[Any], sums: Sums, acknowledged: Mapping[str, datetime]
 ) -> Iterator[str]:
     """Revoked once, with everything that it had gone, and never used by a call that began afterwards."""
-    for token in Token.objects.all():
+    changes = sums.to("token")
+    with_grants = set(Grant.objects.order_by().values_list("token_id", flat=True))
+    for token in tokens:
         count = changes.get(token.pk, Counter())[Action.TOKEN_REVOKED]
         if count != (token.status == Token.Status.REVOKED):
             yield f"token {token.pk} is {token.status} with {count} revocations"
-    for token in Token.objects.ended().filter(grants__isnull=False).distinct():
-        yield f"token {token.pk} is {token.status} and has grants"
-    for pk in acknowledged.keys() - set(Token.objects.ended().values_list("pk", flat=True)):
+        if _is_ended(token) and token.pk in with_grants:
+            yield f"token {token.pk} is {token.status} and has grants"
+    for pk in acknowledged.keys() - {token.pk for token in tokens if _is_ended(token)}:
         yield f"the revocation of token {pk} was acknowledged and is lost"
-    revocations = Event.objects.filter(action=Action.TOKEN_REVOKED, outcome=Outcome.ALLOWED)
-    ends = {pk: at + LONGEST_COMMIT for pk, at in revocations.values_list("target_id", "at")} | dict(
-        acknowledged
-    )
-    uses = Event.objects.filter(action=Action.TOKEN_USED, target_id__in=ends)
-    for pk, request_id in uses.values_list("target_id", "request_id"):
-        if (began := _instant_of(request_id)) > ends[pk]:
+    ends = {pk: at + LONGEST_COMMIT for pk, at in sums.revoked.items()} | dict(acknowledged)
+    for pk, began in sums.last_used.items():
+        if pk in ends and began > ends[pk]:
             yield f"token {pk} was used by a call that began {began - ends[pk]} after it was revoked"
-    left = Membership.objects.present().values("user", "organization")
-    personal = Token.objects.not_ended().filter(kind=Token.Kind.PERSONAL)
-    present = {(row["user"], row["organization"]) for row in left}
-    for token in personal:
-        if (token.owner_user_id, token.organization_id) not in present:
-            yield f"token {token.pk} outlived its owner's membership"
 
 
-def _of_waiting_tokens(changes: Mapping[str, Counter[str]]) -> Iterator[str]:
+def _of_waiting_tokens(tokens: Sequence[Any], requests: Sequence[Any], sums: Sums) -> Iterator[str]:
     """What waits about a token is what the token says waits; what waited works by one approval, or never."""
-    issues = Event.objects.filter(action=Action.TOKEN_ISSUED, outcome=Outcome.ALLOWED)
-    waited = {pk for pk, data in issues.values_list("target_id", "data") if data.get("status") == "pending"}
-    for token in Token.objects.select_related("open_request"):
-        counts, request = changes.get(token.pk, Counter()), token.open_request
+    changes, by_key = sums.to("token"), {request.pk: request for request in requests}
+    for token in tokens:
+        counts, request = changes.get(token.pk, Counter()), by_key.get(token.open_request_id)
         begun, refused = counts[Action.TOKEN_ACTIVATED], counts[Action.TOKEN_REJECTED]
         works = token.status in (Token.Status.ACTIVE, Token.Status.DISABLED)
-        is_pending = token.status == Token.Status.PENDING
-        if begun > (token.pk in waited) or (works and begun < (token.pk in waited)):
+        is_pending, waited = token.status == Token.Status.PENDING, token.pk in sums.waited
+        if begun > waited or (works and begun < waited):
             yield f"token {token.pk} is {token.status} with {begun} activations"
         if refused != (token.status == Token.Status.REJECTED) or (is_pending and begun):
             yield f"token {token.pk} is {token.status} with {refused} rejections and {begun} activations"
         if is_pending and request is None:
             yield f"token {token.pk} is pending and waits for nothing"
         if request and (
-            not request.is_open
+            request.status != ApprovalRequest.Status.OPEN
             or (request.kind == "token_issue") != is_pending
             or (request.subject_type, request.subject_id) != ("token", token.pk)
         ):
             yield f"token {token.pk} is {token.status} and waits for {request.kind}, which is {request.status}"
-    known = dict(Token.objects.not_ended().values_list("pk", "open_request"))
-    for request in ApprovalRequest.objects.open().filter(subject_type="token"):
-        if known.get(request.subject_id) != request.pk:
+    known = {token.pk: token.open_request_id for token in tokens if not _is_ended(token)}
+    for request in requests:
+        is_open = request.status == ApprovalRequest.Status.OPEN and request.subject_type == "token"
+        if is_open and known.get(request.subject_id) != request.pk:
             yield f"request {request.pk} is open, and token {request.subject_id} knows nothing of it"
 
 
-def _of_requests() -> Iterator[str]:
+def _of_requests(requests: Sequence[Any], sums: Sums) -> Iterator[str]:
     """As many events as votes, one end, and what was agreed to done once."""
-    counts, votes = _events_of_requests(), _votes()
-    for request in ApprovalRequest.objects.all():
-        found, cast = counts.get(str(request.pk), Counter()), votes.get(request.pk, Counter())
+    votes = _votes()
+    for request in requests:
+        found, cast = sums.of_requests.get(str(request.pk), Counter()), votes.get(request.pk, Counter())
         told = (found[Action.APPROVAL_GRANTED], found[Action.APPROVAL_REJECTED])
         if told != (cast["approve"], cast["reject"]):
             yield f"request {request.pk} has the votes {dict(cast)} and the events {dict(found)}"
@@ -264,31 +246,22 @@ def _of_requests() -> Iterator[str]:
             yield f"request {request.pk} is approved by {cast['standing']} of {request.needed}"
 
 
-def _events_of_requests() -> dict[str, Counter[str]]:
-    """{id: {action: how often}} of what is said of requests, and of what was done by them."""
-    found: dict[str, Counter[str]] = {}
-    about = Q(action__startswith="approval.") | Q(action__in=EFFECTS_OF_APPROVALS.values())
-    for action, data in Event.objects.filter(about, outcome=Outcome.ALLOWED).values_list("action", "data"):
-        if approval := data.get("approval"):
-            found.setdefault(approval, Counter())[action] += 1
-    return found
-
-
 def _votes() -> dict[UUID, Counter[str]]:
     """{id: how many of each verdict, and how many approvals stand}"""
     found: dict[UUID, Counter[str]] = {}
-    for key, verdict, voided_at in Decision.objects.values_list("request", "verdict", "voided_at"):
+    rows = Decision.objects.order_by().values_list("request", "verdict", "voided_at")
+    for key, verdict, voided_at in rows:
         cast = found.setdefault(key, Counter())
         cast[verdict] += 1
         cast["standing"] += voided_at is None and verdict == Decision.Verdict.APPROVE
     return found
 
 
-def _of_members() -> Iterator[str]:
+def _of_members(members: Sequence[Any], sums: Sums) -> Iterator[str]:
     """Joined once, which for who opened the organization is its opening; left once or present; an owner everywhere."""
-    counts = _counts("member")
-    opened = {pk for pk, found in _counts("organization").items() if found[Action.ORGANIZATION_OPENED] == 1}
-    for member in Membership.objects.order_by("joined_at"):
+    counts, organizations = sums.to("member"), sums.to("organization")
+    opened = {pk for pk, found in organizations.items() if found[Action.ORGANIZATION_OPENED] == 1}
+    for member in members:
         found = counts.get(str(member.pk), Counter())
         is_first = str(member.organization_id) in opened
         opened.discard(str(member.organization_id))
@@ -298,41 +271,60 @@ def _of_members() -> Iterator[str]:
             yield f"membership {member.pk} (left: {member.left_at}) has the events {dict(found)}"
         if member.version != 1 + _sum(found, CHANGES_OF_A_MEMBER):
             yield f"membership {member.pk} has version {member.version} and the events {dict(found)}"
-    yield from _without_a_row(counts, Action.MEMBER_JOINED, Membership)
-    owner = Q(memberships__role="owner", memberships__left_at=None, memberships__suspended_at=None)
-    for organization in Organization.objects.exclude(pk__in=Organization.objects.filter(owner)):
-        yield f"organization {organization.slug} has no owner"
+    yield from _without_a_row(counts, Action.MEMBER_JOINED, members)
+    owned = {
+        member.organization_id
+        for member in members
+        if (member.role, member.left_at, member.suspended_at) == ("owner", None, None)
+    }
+    for pk, slug in Organization.objects.order_by().values_list("pk", "slug"):
+        if pk not in owned:
+            yield f"organization {slug} has no owner"
 
 
-def _of_machines() -> Iterator[str]:
-    counts = _counts("machine")
-    for machine in Machine.objects.all():
+def _of_owners_who_left(tokens: Sequence[Any], members: Sequence[Any]) -> Iterator[str]:
+    present = {(member.user_id, member.organization_id) for member in members if member.left_at is None}
+    for token in tokens:
+        is_theirs = token.kind == Token.Kind.PERSONAL and not _is_ended(token)
+        if is_theirs and (token.owner_user_id, token.organization_id) not in present:
+            yield f"token {token.pk} outlived its owner's membership"
+
+
+def _of_machines(sums: Sums) -> Iterator[str]:
+    counts = sums.to("machine")
+    columns = ("pk", "version", "deregistered_at", "fleet__closed_at")
+    machines: Sequence[Any] = list(Machine.objects.order_by().values_list(*columns, named=True))
+    for machine in machines:
         found = counts.get(str(machine.pk), Counter())
         gone = machine.deregistered_at is not None
         if found[Action.MACHINE_REGISTERED] != 1 or found[Action.MACHINE_DEREGISTERED] != gone:
             yield f"machine {machine.pk} (deregistered: {gone}) has the events {dict(found)}"
         if machine.version != 1 + _sum(found, CHANGES_OF_A_MACHINE):
             yield f"machine {machine.pk} has version {machine.version} and the events {dict(found)}"
-    yield from _without_a_row(counts, Action.MACHINE_REGISTERED, Machine)
+        if machine.fleet__closed_at is not None and not gone:
+            yield f"machine {machine.pk} outlived its fleet"
+    yield from _without_a_row(counts, Action.MACHINE_REGISTERED, machines)
 
 
-def _of_closed_owners() -> Iterator[str]:
-    """Closed once, with nothing below that is left: no token, no machine, no entry that names it."""
-    for model in (Fleet, Group, Application):
-        kind = model._meta.model_name or ""
-        counts = _counts(kind)
-        for owner in model._default_manager.exclude(closed_at=None):
-            if counts.get(str(owner.pk), Counter())[f"{kind}.closed"] != 1:
-                yield f"{kind} {owner.slug} is closed without the event"
-            for token in Token.objects.of_owner(owner).not_ended():
+def _of_closed_owners(tokens: Sequence[Any], sums: Sums) -> Iterator[str]:
+    """Closed once, with nothing below that is left: no token, no entry that names it; so for who is removed."""
+    for kind, model in OWNERS.items():
+        counts = sums.to(kind)
+        for pk, slug in model._default_manager.exclude(closed_at=None).values_list("pk", "slug"):
+            if counts.get(str(pk), Counter())[f"{kind}.closed"] != 1:
+                yield f"{kind} {slug} is closed without the event"
+    for token in tokens:
+        if _is_ended(token):
+            continue
+        for kind in OWNERS:
+            if getattr(token, f"owner_{kind}__closed_at") is not None:
                 yield f"token {token.pk} outlived its {kind}"
-    for machine in Machine.objects.filter(deregistered_at=None).exclude(fleet__closed_at=None):
-        yield f"machine {machine.pk} outlived its fleet"
-    for entry in AclEntry.objects.exclude(group__closed_at=None).exclude(group=None):
-        yield f"an entry at {entry.path} names a closed group"
-    removed = User.objects.filter(technical__kind=TechnicalUser.Kind.TECHNICAL_USER, is_active=False)
-    for token in Token.objects.not_ended().filter(principal__in=removed):
-        yield f"token {token.pk} outlived its technical user"
+        is_shared = token.principal__technical__kind == TechnicalUser.Kind.TECHNICAL_USER
+        if is_shared and not token.principal__is_active:
+            yield f"token {token.pk} outlived its technical user"
+    named = AclEntry.objects.exclude(group=None).exclude(group__closed_at=None)
+    for path in named.values_list("path", flat=True):
+        yield f"an entry at {path} names a closed group"
 
 
 def _of_idempotency() -> Iterator[str]:
@@ -340,17 +332,16 @@ def _of_idempotency() -> Iterator[str]:
         yield f"the key {row.key} of {row.actor} is remembered for nothing"
 
 
-def _of_versions(*, valkey_lost_its_data: bool) -> Iterator[str]:
+def _of_versions(tokens: Sequence[Any], *, valkey_lost_its_data: bool) -> Iterator[str]:
     """What is published is never newer than the database, and older only where the outbox still owes it."""
     owed: dict[str, int] = {}
-    for row in OutboxRow.objects.filter(kind="versions"):
-        for key, version in currency.versions_in(row.payload).items():
+    for payload in OutboxRow.objects.filter(kind="versions").values_list("payload", flat=True):
+        for key, version in currency.versions_in(payload).items():
             owed[key] = max(version, owed.get(key, 0))
-    versions = {
-        currency.key(model.currency_kind, pk): version
-        for model in (Organization, User, Token)
-        for pk, version in model._default_manager.values_list("pk", "version")
-    }
+    versions = {currency.key("token", token.pk): token.version for token in tokens}
+    for model in (Organization, User):
+        rows = model._default_manager.order_by().values_list("pk", "version")
+        versions |= {currency.key(model.currency_kind, pk): version for pk, version in rows}
     published = _published(list(versions))
     for key, version in versions.items():
         there = published[key]
@@ -362,18 +353,17 @@ def _of_versions(*, valkey_lost_its_data: bool) -> Iterator[str]:
 
 
 def _published(keys: list[str]) -> dict[str, int | None]:
-    if not keys:
-        return {}
-    client: Any = Redis.from_url(settings.REDIS.state, decode_responses=True)
-    try:
-        values = client.mget(keys)
-    finally:
-        client.close()
+    values = _valkey(settings.REDIS.state).mget(keys) if keys else []
     return {key: None if value is None else int(value) for key, value in zip(keys, values, strict=True)}
 
 
-def _without_a_row(counts: Mapping[str, Counter[str]], made: Action, model: type[Model]) -> Iterator[str]:
-    ids = {str(pk) for pk in model._default_manager.values_list("pk", flat=True)}
+@functools.cache
+def _valkey(url: str) -> Any:
+    return Redis.from_url(url, decode_responses=True)
+
+
+def _without_a_row(counts: Mapping[str, Counter[str]], made: Action, present: Sequence[Any]) -> Iterator[str]:
+    ids = {str(row.pk) for row in present}
     for pk, found in counts.items():
         if found[made] and pk not in ids:
             yield f"an event says {made} of {pk}, which is not there"
@@ -381,8 +371,3 @@ def _without_a_row(counts: Mapping[str, Counter[str]], made: Action, model: type
 
 def _sum(counts: Counter[str], actions: Iterable[Action]) -> int:
     return sum(counts[action] for action in actions)
-
-
-def _instant_of(request_id: str) -> datetime:
-    """When a request began: its id is a UUIDv7."""
-    return EPOCH + timedelta(milliseconds=UUID(request_id).int >> 80)
