@@ -1,8 +1,10 @@
 """A small estate for races and faults, and the door that its tokens knock on."""
 
+import functools
 from dataclasses import dataclass
 
 from django.test import Client
+from django.test.client import ClientHandler
 
 from fleets.models import Fleet, Organization, User
 from tests import factories
@@ -26,9 +28,19 @@ def make_world() -> World:
 
 def client_of(issued: Issued) -> Client:
     """A program that has the secret; a defect of the product is an answer, as it is behind a web server."""
-    return Client(
+    client = Client(
         headers={"authorization": f"Bearer {issued.secret.reveal()}"}, raise_request_exception=False
     )
+    client.handler = _server()
+    return client
+
+
+@functools.cache
+def _server() -> ClientHandler:
+    """One for all clients, as there is one in a process: to build the middleware takes as long as two calls."""
+    server = ClientHandler(enforce_csrf_checks=False)
+    server.load_middleware()
+    return server
 
 
 def door(world: World) -> str:
