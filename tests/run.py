@@ -27,6 +27,7 @@ from tests.servers.valkey import Valkey
 
 NO_TESTS = 5  # pytest's exit status when nothing was selected
 APART = ("browser", "acceptance", "fault")  # marks of what runs in processes without workers
+LONG = ("soak", "race")
 ALONE = " or ".join(APART)
 AT_ONCE = 2  # parts
 
@@ -38,8 +39,20 @@ class Part:
     title: str
     database: str
     selection: str
+    marks: tuple[str, ...] = ()  # only modules with one of these are collected; all, where none is named
     workers: int = 2
     may_be_empty: bool = False
+
+    @property
+    def modules(self) -> list[str]:
+        """Those that name a mark, for others have none of it; where there are no marks, none: pytest finds all."""
+        words = [f"mark.{mark}" for mark in self.marks]
+        modules = sorted(Path(__file__).parent.rglob("test_*.py")) if words else []
+        return [str(module) for module in modules if any(word in module.read_text("utf-8") for word in words)]
+
+
+apart = functools.partial(Part, marks=APART, workers=0)
+long = functools.partial(Part, marks=LONG)
 
 
 # Parts in one tuple run side by side, so many at once, the longest first. Browser and faults are never one process:
@@ -48,25 +61,23 @@ TEST = (
     (Part("unit, API and races on SQLite", "sqlite", f"not soak and not ({ALONE})"),),
     (Part("unit, API and races on PostgreSQL", "postgres", f"not soak and not ({ALONE})"),),
     (
-        Part("faults on SQLite", "sqlite", "fault and not soak and not quiet", workers=0),
-        Part("faults on PostgreSQL", "postgres", "fault and not soak and not quiet", workers=0),
-        Part("acceptance", "sqlite", "acceptance and not soak", workers=0),
-        Part("browser", "sqlite", "browser and not soak", workers=0),
+        apart("faults on SQLite", "sqlite", "fault and not soak and not quiet"),
+        apart("faults on PostgreSQL", "postgres", "fault and not soak and not quiet"),
+        apart("acceptance", "sqlite", "acceptance and not soak"),
+        apart("browser", "sqlite", "browser and not soak"),
     ),
-    (Part("faults and times on SQLite", "sqlite", "fault and quiet and not soak", workers=0),),
-    (Part("faults and times on PostgreSQL", "postgres", "fault and quiet and not soak", workers=0),),
+    (apart("faults and times on SQLite", "sqlite", "fault and quiet and not soak"),),
+    (apart("faults and times on PostgreSQL", "postgres", "fault and quiet and not soak"),),
 )
 SOAK = (
-    (Part("races and soak on SQLite", "sqlite", f"(soak or race) and not ({ALONE})"),),
-    (Part("races and soak on PostgreSQL", "postgres", f"(soak or race) and not ({ALONE})"),),
+    (long("races and soak on SQLite", "sqlite", f"(soak or race) and not ({ALONE})"),),
+    (long("races and soak on PostgreSQL", "postgres", f"(soak or race) and not ({ALONE})"),),
     (
-        Part("soak that breaks SQLite", "sqlite", "soak and fault and not quiet", workers=0),
-        Part("soak that breaks PostgreSQL", "postgres", "soak and fault and not quiet", workers=0),
-        Part(
-            "soak in the browser", "sqlite", "soak and (browser or acceptance)", workers=0, may_be_empty=True
-        ),
+        apart("soak that breaks SQLite", "sqlite", "soak and fault and not quiet"),
+        apart("soak that breaks PostgreSQL", "postgres", "soak and fault and not quiet"),
+        apart("soak in the browser", "sqlite", "soak and (browser or acceptance)", may_be_empty=True),
     ),
-    (Part("soak and times on PostgreSQL", "postgres", "soak and fault and quiet", workers=0),),
+    (apart("soak and times on PostgreSQL", "postgres", "soak and fault and quiet"),),
 )
 
 
@@ -142,20 +153,13 @@ def _run(part: Part, shared: dict[str, str], for_pytest: list[str], output: IO[s
     variables = {name: value for name, value in os.environ.items() if name != environment.POSTGRES_URL}
     given = shared if part.workers else {environment.TEMPLATE_FILE: shared[environment.TEMPLATE_FILE]}
     variables |= {environment.DATABASE: part.database} | given
-    command = [sys.executable, "-m", "pytest", "-q", "-m", part.selection, *for_pytest]
-    command += ["-n", str(part.workers), "--dist", "worksteal"] if part.workers else _modules_apart()
+    command = [sys.executable, "-m", "pytest", "-q", "-m", part.selection, *for_pytest, *part.modules]
+    command += ["-n", str(part.workers), "--dist", "worksteal"] if part.workers else []
     started = time.monotonic()
     status = subprocess.run(command, env=variables, stdout=output, stderr=STDOUT, check=False).returncode
     if status == NO_TESTS and part.may_be_empty:
         status = 0
     return status, time.monotonic() - started
-
-
-def _modules_apart() -> list[str]:
-    """Those with a mark of what runs apart: the others, ten thousand tests, need not be collected for it."""
-    marks = [f"mark.{mark}" for mark in APART]
-    modules = sorted(Path(__file__).parent.rglob("test_*.py"))
-    return [str(module) for module in modules if any(mark in module.read_text("utf-8") for mark in marks)]
 
 
 if __name__ == "__main__":
