@@ -146,14 +146,14 @@ def test_who_is_demoted_sets_no_entry_afterwards(world: World, trail: Trail, som
 
 
 def narrowing(role: OrganizationRole, by: User, *, after: list[Signal], then: Signal) -> Callable[[], None]:
-    """Take a scope from a role while everybody is using it."""
+    """Take a scope from a role, as it was read before, while everybody is using it."""
+    row, who = OrganizationRole.objects.select_related("organization").get(pk=role.pk), session(by)
 
     def run() -> None:
         try:
             for begun in after:
                 assert begun.wait(START_DEADLINE)
-            fresh = OrganizationRole.objects.select_related("organization").get(pk=role.pk)
-            role_changes.change(fresh, scopes=parse_scopes(["snapshots:read"]), by=session(by))
+            role_changes.change(row, scopes=parse_scopes(["snapshots:read"]), by=who)
         finally:
             then.set()
 

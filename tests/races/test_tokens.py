@@ -205,13 +205,14 @@ def use(world: World, issued: Issued, begun: Signal, answered: Signal) -> Callab
 
 
 def revocation(issued: Issued, by: User, *, after: list[Signal], then: Signal) -> Callable[[], datetime]:
-    """Revoke while everybody is calling; when the answer was there."""
+    """Revoke what was read before, while everybody is calling; when the answer was there."""
+    row, who = present(issued), session(by)
 
     def run() -> datetime:
         try:
             for begun in after:
                 assert begun.wait(START_DEADLINE)
-            lifecycle.revoke(present(issued), by=session(by))
+            lifecycle.revoke(row, by=who)
             return now()
         finally:
             then.set()
