@@ -8,7 +8,7 @@ and the window may begin anew once.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import ceil
 
@@ -22,6 +22,7 @@ from config.edge.redis import breaker, state
 
 SLOTS = 60
 SPARED = timedelta(minutes=1)
+EXACT = timedelta(milliseconds=1)  # which an instant survives as a number
 SECOND = (
     1_000_000  # microseconds, in which this module counts: they fit into the numbers of Lua and JSON alike
 )
@@ -49,8 +50,11 @@ local function consume(key, count, period, now)
       kept[#kept + 1] = {{1, now}}
     end
   end
+  local lasts = math.ceil(period / 1000) + 1000
   if is_admitted or was_set_back then
-    redis.call('SET', key, cmsgpack.pack(kept), 'PX', math.ceil(period / 1000) + 1000)
+    redis.call('SET', key, cmsgpack.pack(kept), 'PX', lasts)
+  else
+    redis.call('PEXPIRE', key, lasts)  -- the period may have become longer
   end
   local left, wait = total, 0
   for _, entry in ipairs(kept) do
@@ -98,8 +102,9 @@ def consume_in_database(key: str, count: int, seconds: int) -> Usage:
         assert row is not None
         at, before = clock.now(), row.buckets.get("calls", [])  # after the lock was waited for
         entries, answer = slide(before, count, seconds * SECOND, int(at.timestamp() * SECOND))
-        if entries != before:
-            row.buckets, row.ends_at = {"calls": entries}, at + timedelta(seconds=seconds)
+        ends_at = datetime.fromtimestamp(entries[-1][1] / SECOND, UTC) + timedelta(seconds=seconds)
+        if entries != before or ends_at > row.ends_at + EXACT:  # the period may have become longer
+            row.buckets, row.ends_at = {"calls": entries}, ends_at
             row.save(update_fields=["buckets", "ends_at"])
     return _usage(count, answer)
 

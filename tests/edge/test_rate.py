@@ -129,6 +129,12 @@ def test_a_full_window_says_when_to_come_again_and_opens_then() -> None:
     }
 
 
+def kept_for(key: str) -> float:
+    """Seconds from now after which the counter may be forgotten, in the store that has it."""
+    row = RateCounter.objects.filter(pk=key).first()
+    return (row.ends_at - clock.now()).total_seconds() if row else float(state().pttl(f"rate:{key}")) / 1000
+
+
 @pytest.mark.usefixtures("consume")
 def test_what_was_admitted_counts_on_where_the_period_becomes_another() -> None:
     start = clock.now()
@@ -137,6 +143,7 @@ def test_what_was_admitted_counts_on_where_the_period_becomes_another() -> None:
         assert [rate.consume("one", 2, 1).allowed for _ in range(3)] == [True, True, False]
         for seconds in (60, 3600, 86_400):
             assert rate.consume("one", 2, seconds) == Usage(False, 2, 0, seconds, seconds)
+            assert kept_for("one") == pytest.approx(seconds, abs=2), "as long as it counts"
     with clock.at(start + timedelta(seconds=59)):
         assert not rate.consume("one", 2, 60).allowed
     with clock.at(start + timedelta(seconds=61)):
