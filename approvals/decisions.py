@@ -32,10 +32,10 @@ def approve(
     """
     fresh, behind = _decidable(request, digest, by)
     handler = handler_of(fresh)
-    handler.recheck(fresh)
     if narrowed is not None:
         policy.require_may_narrow(fresh)
         requests.replace_diff(fresh, handler.narrow(fresh, narrowed, by))
+    handler.recheck(fresh)  # what is agreed to: less may be allowed where all of it no longer is
     _vote(fresh, Decision.Verdict.APPROVE, comment, by)
     granted = _void_what_fell(fresh, behind)
     _need_no_fewer(fresh)

@@ -259,7 +259,7 @@ def _require_still_may(token: Token, asked: Spec, rules: OrganizationPolicy, by:
 
 
 def _lost(why: str) -> Conflict:
-    return Conflict(f"Who asked for it could not do it now: {why}.", code="requester_lost_right")
+    return Conflict(f"Who asked for it could not do it now: {why.rstrip('.')}.", code="requester_lost_right")
 
 
 def _carry_out(request: ApprovalRequest, token: Token, after: Spec, by: Access) -> None:

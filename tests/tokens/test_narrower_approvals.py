@@ -9,8 +9,17 @@ from approvals.models import ApprovalRequest
 from approvals.standing import offer_of
 from config.edge.clock import now
 from config.edge.refusals import Invalid
+from fleets import organizations
 from fleets.models import Fleet, User
-from tests.factories import last_event, make_approver, make_machine, make_token, need_approvals
+from tests.factories import (
+    as_stored,
+    last_event,
+    make_approver,
+    make_machine,
+    make_token,
+    need_approvals,
+    operator,
+)
 from tests.tokens.conftest import World
 from tests.tokens.issuing import present, rows, wish
 from tests.tokens.waiting import (
@@ -50,6 +59,20 @@ def test_less_of_a_new_token_is_approved_and_is_what_it_is_then(world: World, ap
     assert trail(issued)[2:] == ["token.edited", "approval.granted", "token.activated"]
     assert last_event(action="token.edited").data["approval"] == str(asked.pk)
     assert token.version == 3
+
+
+def test_where_all_of_it_is_not_allowed_any_more_less_may_be(world: World, approver: User) -> None:
+    issued = executing(world, expiry=Expiry(lifetime=60 * DAY))
+    organizations.set_policy(as_stored(world.acme), changes={"maximum_lifetime_days": 30}, by=operator)
+    assert refusal(approve, issued, approver) == "requester_lost_right"
+    too_long = (now() + 31 * DAY).isoformat()
+    assert refusal(narrow, issued, approver, expires_at=too_long) == "requester_lost_right"
+    soon = (now() + 29 * DAY).isoformat()
+
+    narrow(issued, approver, expires_at=soon)
+
+    token = present(issued)
+    assert (token.status, token.expires_at) == ("active", datetime.fromisoformat(soon))
 
 
 def test_less_of_a_change_is_approved_by_all_who_have_to(world: World, approver: User) -> None:
