@@ -21,7 +21,7 @@ from config.edge.parsing import has_words
 from config.edge.refusals import Conflict, IllegalMove, Invalid, require
 from fleets import currency
 from fleets.access import system
-from fleets.models import User
+from fleets.models import Organization, User
 from fleets.organization_policy import policy_of
 from fleets.reauthentication import require_fresh
 from tokens import emergency_mail, policy
@@ -160,6 +160,7 @@ def _lock(token: Token) -> None:
     fresh = currency.lock(token)
     for name in ("status", "version", "approved_at", "expires_at", "expired_at", "open_emergency_id"):
         setattr(token, name, getattr(fresh, name))
+    token.organization = Organization.objects.get(pk=token.organization_id)  # its policy, as it is now
 
 
 def _unended(token: Token) -> EmergencyAccess | None:

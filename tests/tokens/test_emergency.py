@@ -14,6 +14,7 @@ from redis import Redis
 
 from audit import deliveries, outbox
 from audit.models import Event, OutboxRow
+from config.edge.clock import now
 from config.edge.refusals import Conflict, DomainError, IllegalMove, Invalid, Refused
 from fleets import organizations
 from fleets.access import operator as operator_for
@@ -217,6 +218,18 @@ def test_what_the_policy_has_ended_has_nothing_to_lift(status: str, world: World
         assert emergency.has_to_lift(stored(ended))
         start(ended, root)
     assert events(action="emergency.started", outcome="allowed") == ["emergency.started allowed"]
+
+
+def test_what_a_policy_has_ended_that_was_laid_down_meanwhile_has_nothing_to_lift(
+    world: World, root: User
+) -> None:
+    with time_machine.travel(now() - timedelta(days=2)):
+        issued = make_token(world.edge, "machines:read")
+    read_before = Token.objects.presented().get(pk=issued.token.pk)
+    organizations.set_policy(as_stored(world.acme), changes={"maximum_lifetime_days": 1}, by=operator)
+
+    with pytest.raises(IllegalMove):
+        emergency.start(read_before, hours=1, reason="Incident", by=fresh_session(root))
 
 
 def test_one_window_at_a_time_and_a_second_stop_changes_nothing(issued: Issued, root: User) -> None:
