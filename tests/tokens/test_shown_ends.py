@@ -72,6 +72,16 @@ def test_what_waits_or_is_limited_by_nobody_shows_its_own_end(world: World) -> N
     assert end_mark(present(waiting)) == '<span class="expiry ">90 days after its approval</span>'
 
 
+def test_what_has_ended_shows_no_end_that_the_policy_would_bring(world: World) -> None:
+    revoked = make_token(world.edge, "machines:read").token
+    Token.objects.filter(pk=revoked.pk).update(status="revoked", status_reason="by_hand", expires_at=None)
+
+    lay_down(world, maximum_lifetime_days=3)
+
+    row = Token.objects.presented().get(pk=revoked.pk)
+    assert end_mark(row) == '<span class="expiry ">Never</span>'
+
+
 def test_the_list_asks_no_more_for_ends_by_the_policy(world: World) -> None:
     client = browser(world.manager)
     make_token(world.edge, "machines:read")

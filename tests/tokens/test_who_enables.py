@@ -219,7 +219,7 @@ def test_the_page_says_who_disabled_it_and_offers_enabling_to_who_may(world: Wor
         client.force_login(user)
         pages[user] = client.get(f"{address}change/").content.decode()
 
-    assert all("by an administrator" in page for page in pages.values())
+    assert all("from above its owner" in page for page in pages.values())
     assert {user: f"{address}enable/" in page for user, page in pages.items()} == {
         world.manager: False,
         world.admin: True,

@@ -66,8 +66,8 @@ def offered_approvals(by: Access) -> Iterator[Notice]:
 
 
 def _end(token: Token) -> str:
-    by_policy = " by the organization’s policy" if words.ends_by_policy(token) else ""
-    return words.end_of(token) + by_policy
+    end = words.end_of(token)
+    return end.text + (" by the organization’s policy" if end.by_policy else "")
 
 
 def _count(number: int) -> str:

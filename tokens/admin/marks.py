@@ -32,14 +32,18 @@ def reach_mark(token: Token) -> str:
 
 
 def end_mark(token: Token) -> str:
-    note = words.end_note(token)
-    suffix = f" ({note})" if note else ""
-    return format_html(
-        '<span class="expiry {}">{}{}</span>', words.end_class(token), words.end_of(token), suffix
-    )
+    """When it ends; the colour is for the eye only, the words say it too."""
+    return _end_mark(words.end_of(token))
 
 
 def end_mark_in_full(token: Token) -> str:
     """Where there is room: its own expiry too, where the policy ends it sooner."""
-    own = f"; its own expiry: {words.expiry_of(token)}" if words.ends_by_policy(token) else ""
-    return format_html("{}{}", end_mark(token), own)
+    end = words.end_of(token)
+    own = f"; its own expiry: {words.expiry_of(token)}" if end.by_policy else ""
+    return format_html("{}{}", _end_mark(end), own)
+
+
+def _end_mark(end: words.End) -> str:
+    near = f"is-{end.near}" if end.near else ""
+    note = f" ({end.note})" if end.note else ""
+    return format_html('<span class="expiry {}">{}{}</span>', near, end.text, note)

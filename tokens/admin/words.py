@@ -1,5 +1,6 @@
 """How tokens are put into words on a page: status, posture, expiry, use."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.timesince import timesince
@@ -71,7 +72,7 @@ REASONS = {
     "rejected": "by who could have approved it",
     "withdrawn": "as it was asked for no more",
     "lapsed": "as nobody decided in time",
-    "by_overseer": "by an administrator",
+    "by_overseer": "from above its owner",
     "unused": "as nobody used it",
 }
 NOTES: dict[str, str] = {
@@ -123,38 +124,36 @@ def day(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}" if (moment.hour, moment.minute) == (0, 0) else f"{moment:%Y-%m-%d %H:%M}"
 
 
+@dataclass(frozen=True)
+class End:
+    """When a token ends, be it by its own expiry or sooner by the policy. `near`: past, soon, or empty."""
+
+    text: str
+    by_policy: bool
+    near: str
+
+    @property
+    def note(self) -> str:
+        return ", ".join(filter(None, (self.near, "by policy" if self.by_policy else "")))
+
+
+def end_of(token: Token) -> End:
+    if token.is_ended:  # nothing ends it any more
+        return End(expiry_of(token), by_policy=False, near="")
+    end = effective_expiry(token, policy_of(token.organization))
+    return End(_expiry(token, end), by_policy=end != token.expires_at, near=_nearness(end))
+
+
 def expiry_of(token: Token) -> str:
     """Its own expiry."""
     return _expiry(token, token.expires_at)
 
 
-def end_of(token: Token) -> str:
-    """When it ends, be it by its own expiry or sooner by the policy."""
-    return _expiry(token, _end(token))
-
-
-def ends_by_policy(token: Token) -> bool:
-    """Whether the longest life that the policy allows ends it before its own expiry."""
-    return _end(token) != token.expires_at
-
-
-def end_class(token: Token) -> str:
-    """For the eye only: the words say it too."""
-    end = _end(token)
-    if token.is_ended or end is None:
+def _nearness(end: datetime | None) -> str:
+    if end is None:
         return ""
     left = end - now()
-    return "is-past" if left <= timedelta(0) else "is-soon" if left <= SOON else ""
-
-
-def end_note(token: Token) -> str:
-    """How near it is, and that the policy brings it, if it does."""
-    near = {"is-past": "past", "is-soon": "soon", "": ""}[end_class(token)]
-    return ", ".join(filter(None, (near, "by policy" if ends_by_policy(token) else "")))
-
-
-def _end(token: Token) -> datetime | None:
-    return effective_expiry(token, policy_of(token.organization))
+    return "past" if left <= timedelta(0) else "soon" if left <= SOON else ""
 
 
 def _expiry(token: Token, end: datetime | None) -> str:
