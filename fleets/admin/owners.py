@@ -59,7 +59,8 @@ class ApplicationChangeForm(RenameForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["description"].initial = self.row.description
+        words = self.row.description.split("\n")  # one that has several lines was written when it could
+        self.fields["description"].initial = " ".join(line.strip() for line in words)
 
 
 class MemberForm(CommandForm):

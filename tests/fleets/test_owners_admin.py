@@ -82,6 +82,20 @@ def test_an_application_is_renamed_and_described_by_one_form(acme: Organization)
     assert (button.label, billing.name, billing.description) == ("Describe", "Payments", "Pays")
 
 
+def test_a_description_that_once_had_several_lines_is_shown_in_one(acme: Organization) -> None:
+    """A field of one line would run them together."""
+    billing = factories.make_application(acme)
+    Application.objects.filter(pk=billing.pk).update(description="Pays\r\nthe bills")
+    client = browser(factories.owner_of(acme))
+    button = client.get(page_of(billing)).context["buttons"][0]
+
+    form = client.get(button.address).context["form"]
+    client.post(button.address, {"name": "Payments", "description": form.fields["description"].initial})
+
+    billing.refresh_from_db()
+    assert (billing.name, billing.description) == ("Payments", "Pays the bills")
+
+
 def test_applications_are_shown_to_their_owners_and_to_who_oversees(acme: Organization) -> None:
     billing, other = factories.make_application(acme), factories.make_application(acme)
     factories.make_application(factories.make_organization("other"))

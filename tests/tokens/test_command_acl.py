@@ -108,6 +108,25 @@ def test_a_token_that_is_granted_nothing_is_granted_one_fleet_and_loses_it_with_
 # Tokens' own rows
 
 
+@pytest.mark.parametrize("reason", ["a\x1b[8mb", "\u202eab", "x" * 1001, "a\rb"])
+def test_a_reason_is_read_as_the_api_reads_it(alice: User, acme: Organization, reason: str) -> None:
+    token = make_token(alice, "machines:read", grants=()).token
+
+    with pytest.raises(CommandError, match="reason: "):
+        acl(
+            "modify",
+            "/",
+            "--token",
+            f"alice@example.org!{token.name}",
+            "--role",
+            "Viewer",
+            "--reason",
+            reason,
+        )
+
+    assert not Grant.objects.exists()
+
+
 def test_a_tokens_row_is_given_replaced_and_taken_as_the_operator(alice: User, acme: Organization) -> None:
     make_token(alice, "machines:read", "machines:operate", grants=())
     token = Token.objects.get()

@@ -6,14 +6,14 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db.models import QuerySet
 
-from config.edge.operator_command import OneLineParser, OperatorCommand, add_format
+from config.edge.operator_command import OneLineParser, OperatorCommand, add_format, said
 from config.edge.refusals import Invalid, Missing
 from fleets import entries, places
 from fleets.api.rule_serializers import EntrySerializer
 from fleets.management.operator import as_operator
 from fleets.models import AclEntry, Organization
 from tokens import grants
-from tokens.api.serializers import represent_grant
+from tokens.api.serializers import ReasonSerializer, represent_grant
 from tokens.management import named, text
 from tokens.models import Grant, Token
 from tokens.wishes import GrantWish
@@ -70,7 +70,7 @@ class Command(OperatorCommand):
 def _of_token(options: Options) -> dict[str, Any]:
     """Change a token's own row at the path; what it says then, or said."""
     token = named.token_written(options["token"], options["organization"])
-    by, reason = as_operator(token.owner_user), options["reason"]
+    by, reason = as_operator(token.owner_user), said(ReasonSerializer, reason=options["reason"])["reason"]
     if not options["delete"]:
         row = GrantWish(options["path"], options["role"], options["propagate"] == "1")
         given = grants.give(token, row=row, replaces=True, reason=reason, by=by)

@@ -139,9 +139,8 @@ class Command(OperatorCommand):
             raise Invalid("Say what shall be different; --help lists what can be.")
         body = EditSerializer(data=said)
         body.is_valid(raise_exception=True)
-        lifecycle.edit(
-            token, change=body.edit(), reason=said.get("reason", ""), by=as_operator(token.owner_user)
-        )
+        reason = body.validated_data.get("reason", "")
+        lifecycle.edit(token, change=body.edit(), reason=reason, by=as_operator(token.owner_user))
         self._done(token, options)
 
     def _rotate(self, options: Options) -> None:
