@@ -115,7 +115,9 @@ def _disable_unused_of(organization: Organization) -> int:
     idle = unused(organization, now() - limit).select_related("organization").order_by("last_used_at", "pk")
 
     def disable(token: Token) -> None:
+        began = time.monotonic()
         lifecycle.disable(token, reason=reason, for_disuse=True, by=by)
+        _rest(began)
 
     return rounds.each(idle, disable, what="token")
 
@@ -129,9 +131,14 @@ def _in_batches(is_due: Callable[[], bool], some: Callable[..., int]) -> int:
         if not count:  # others hold the rest
             break
         done += count
-        if connection.vendor == "sqlite":
-            time.sleep((time.monotonic() - began) * REST)
+        _rest(began)
     return done
+
+
+def _rest(began: float) -> None:
+    """Leave SQLite to other writers for a part of the time that was taken from them."""
+    if connection.vendor == "sqlite":
+        time.sleep((time.monotonic() - began) * REST)
 
 
 def _batch() -> int:

@@ -219,7 +219,7 @@ def _require_storable(token: Token, after: Spec, rules: OrganizationPolicy) -> N
     draft = copy.copy(token)
     for name, value in columns_of(after, rules).items():
         setattr(draft, name, value)
-    draft.full_clean(validate_unique=False, validate_constraints=False)
+    draft.validate_columns()
     others = Token.objects.of_owner(token.owner).filter(organization=token.organization_id)
     if others.exclude(pk=token.pk).filter(name__iexact=after.name).exists():
         raise Conflict("This owner has, or had, a token of this name.", code="name_taken")
