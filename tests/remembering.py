@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import time_machine
 from django.conf import UserSettingsHolder, settings
 from django.db import connection
 from django.db.models import Model
@@ -134,6 +135,7 @@ def _may_remember() -> bool:
         and not connection.needs_rollback
         and not frames.running()
         and not clock.ahead()
+        and not time_machine.escape_hatch.is_travelling()
         and context._current.get() is None
         and not isinstance(vars(settings)["_wrapped"], UserSettingsHolder)
         and not _is_patched()

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.conf import settings as of_the_product
 from django.db import connection, transaction
 from django.db.models import Model
@@ -201,6 +202,11 @@ def test_an_argument_is_left_as_the_factory_leaves_it() -> None:
 
 def test_where_the_clock_is_set_all_is_built() -> None:
     with clock.at(clock.now() + timedelta(days=1)):
+        assert real(lambda: make_organization("acme"))
+
+
+def test_at_another_time_all_is_built() -> None:
+    with time_machine.travel(clock.now() - timedelta(days=1)):
         assert real(lambda: make_organization("acme"))
 
 
