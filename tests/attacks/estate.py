@@ -215,3 +215,19 @@ def make_estate() -> Estate:
         superuser=superuser,
         superuser_token=factories.make_token(superuser, *EVERYTHING, privilege_separation=False),
     )
+
+
+def who_adds(where: str, estate: Estate) -> User:
+    """Who may open the page of the admin that makes something."""
+    for_superusers = where in {"fleets/organization/add/", "audit/outboxrow/add/"}
+    return estate.superuser if for_superusers else estate.ours.owner
+
+
+def request_for(name: str, estate: Estate) -> tuple[ApprovalRequest, User]:
+    """A request about which this verb is offered, and to whom."""
+    ours = estate.ours
+    approver = User.objects.get(username="acme-approver")
+    return {
+        "approve-less": (ours.own_approval, approver),
+        "withdraw": (ours.approval, ours.admin),
+    }.get(name, (ours.approval, approver))

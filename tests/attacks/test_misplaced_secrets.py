@@ -15,9 +15,8 @@ from django.test import Client
 
 from config.edge.misplaced import CODE, DETAIL
 from config.edge.scoped_admin import ScopedAdmin
-from fleets.models import User
 from tests.attacks.clients import browser, session_client
-from tests.attacks.estate import Estate, as_stored
+from tests.attacks.estate import Estate, as_stored, request_for, who_adds
 from tests.attacks.tables import nothing_changes
 from tests.attacks.test_bodies import (
     COMMANDS,
@@ -200,20 +199,12 @@ ADDING = sorted(
 
 @pytest.mark.parametrize("where", [*ADDING, "tokens/token/add/?for=acme/fleet:acme-edge"])
 def test_every_field_of_a_form_that_makes_something_refuses_a_secret(where: str, estate: Estate) -> None:
-    for_superusers = where in {"fleets/organization/add/", "audit/outboxrow/add/"}
-    client = browser(estate.superuser if for_superusers else estate.ours.owner)
-
-    attack(client, f"/admin/{where}", live_secret(estate))
+    attack(browser(who_adds(where, estate)), f"/admin/{where}", live_secret(estate))
 
 
 @pytest.mark.parametrize("name", ["approve", "approve-less", "reject", "withdraw"])
 def test_every_field_of_a_decision_refuses_a_secret(name: str, estate: Estate) -> None:
-    ours = estate.ours
-    approver = User.objects.get(username="acme-approver")
-    request, person = {
-        "approve-less": (ours.own_approval, approver),
-        "withdraw": (ours.approval, ours.admin),
-    }.get(name, (ours.approval, approver))
+    request, person = request_for(name, estate)
     client = browser(person)
 
     attack(client, f"/admin/approvals/approvalrequest/{request.pk}/{name}/", live_secret(estate))

@@ -16,9 +16,8 @@ from config.edge.form_fields import Line, Lines, MailAddress
 from config.edge.scoped_admin import ScopedAdmin
 from config.edge.serializers import Text
 from fleets.admin import reauthentication, ways_in
-from fleets.models import User
 from tests.attacks.clients import browser
-from tests.attacks.estate import Estate, as_stored
+from tests.attacks.estate import Estate, as_stored, request_for, who_adds
 from tests.attacks.tables import nothing_changes
 from tests.attacks.test_stale_pages import MEANWHILE, PAGES, address, as_opened, person_for
 
@@ -99,20 +98,12 @@ ADDING = sorted(
 def test_no_field_of_a_form_that_makes_something_takes_what_is_not_printable(
     where: str, estate: Estate
 ) -> None:
-    for_superusers = where in {"fleets/organization/add/", "audit/outboxrow/add/"}
-    client = browser(estate.superuser if for_superusers else estate.ours.owner)
-
-    attack(client, f"/admin/{where}")
+    attack(browser(who_adds(where, estate)), f"/admin/{where}")
 
 
 @pytest.mark.parametrize("name", ["approve", "approve-less", "reject", "withdraw"])
 def test_no_field_of_a_decision_takes_what_is_not_printable(name: str, estate: Estate) -> None:
-    ours = estate.ours
-    approver = User.objects.get(username="acme-approver")
-    request, person = {
-        "approve-less": (ours.own_approval, approver),
-        "withdraw": (ours.approval, ours.admin),
-    }.get(name, (ours.approval, approver))
+    request, person = request_for(name, estate)
 
     attack(browser(person), f"/admin/approvals/approvalrequest/{request.pk}/{name}/")
 
